@@ -1,0 +1,286 @@
+"""A job as it is asked for, kept and shown.
+
+`JobSpec` is the request's JSON; `StoredSpec` is what the store keeps of it (bytes replaced by digests); `JobView` and
+`ResultView` are the JSON that comes back. One name everywhere: a key here is the flag, the keyword, the job-file key.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from wasmgrid.core import limits
+from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.outcome import Outcome, OutcomeKind
+
+INLINE_BYTES = 64 * 1024  # outputs and stdin up to this travel and are stored in their row; larger ones are blobs
+
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Name = Annotated[str, Meta(max_length=200)]
+
+
+class TaskId(msgspec.Struct, frozen=True, order=True):
+    """One task: `kind` is run or build, `id` the job's or the build's number, `index` 0..N-1 within a job."""
+
+    kind: str
+    id: int
+    index: int = 0
+
+
+class Base64(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bytes that are not text, in JSON: `{"base64": "..."}`."""
+
+    base64: bytes
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Source as it is sent: path -> content. `language` and `entry` are inferred where they are not given."""
+
+    files: dict[str, str | Base64]
+    language: Annotated[str, Meta(max_length=40)] | None = None
+    entry: Annotated[str, Meta(max_length=4096)] | None = None
+    build_flags: Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=100)] = []
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file (`tree` false) or a directory (`tree`: a tar archive) that the guest sees at `path`.
+
+    Read-only unless `writable`; what a guest writes there is discarded with its sandbox.
+    """
+
+    path: Annotated[str, Meta(min_length=1, max_length=1024)]
+    sha256: Sha256
+    tree: bool = False
+    writable: bool = False
+
+
+class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was submitted. Exactly one of `source` and `module_sha256` is given."""
+
+    name: Name = ""
+    source: Source | None = None
+    module_sha256: Sha256 | None = None
+    args: Annotated[list[str], Meta(max_length=10_000)] = []
+    env: dict[str, str] = {}
+    stdin: str | Base64 | None = None
+    inputs: Annotated[list[Input], Meta(max_length=1000)] = []
+    cpus: Annotated[float, Meta(gt=0)] = limits.DEFAULT_CPUS
+    memory_mb: Annotated[int, Meta(ge=1)] = limits.DEFAULT_MEMORY_MB
+    disk_mb: Annotated[int, Meta(ge=1)] = limits.DEFAULT_DISK_MB
+    gpus: Annotated[int, Meta(ge=0)] = 0
+    require: dict[str, str] = {}
+    prefer: dict[str, str] = {}
+    time_limit_s: Annotated[float, Meta(gt=0)] = limits.DEFAULT_TIME_LIMIT_S
+    cpu_time_limit_s: Annotated[float, Meta(gt=0)] | None = None
+    output_limit_bytes: Annotated[int, Meta(ge=0)] = limits.DEFAULT_OUTPUT_LIMIT_BYTES
+    output_overflow: Annotated[str, Meta(pattern=r"^(stop|truncate)\Z")] = "stop"
+    fuel: Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | None = None
+    retries: Annotated[int, Meta(ge=0)] = 0
+    priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
+    idempotency_key: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    install: bool = True
+    fail_fast: bool = False
+
+
+class SourceRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Source as it is kept: the blob of `digest.pack_files`, with what was inferred. `paths` are its files."""
+
+    sha256: str
+    language: str
+    entry: str
+    build_flags: list[str] = []
+    paths: list[str] = []
+    bytes: int = 0
+
+
+class Stdin(msgspec.Struct, frozen=True, kw_only=True):
+    """Standard input as it is kept: inline up to `INLINE_BYTES`, else a blob."""
+
+    data: bytes = b""
+    sha256: str | None = None
+
+
+class StoredSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A `JobSpec` with every large thing replaced by its digest. MessagePack in the store, and part of a job's JSON."""
+
+    name: str = ""
+    source: SourceRef | None = None
+    module_sha256: str | None = None
+    args: list[str] = []
+    env: dict[str, str] = {}
+    stdin: Stdin | None = None
+    inputs: list[Input] = []
+    cpus: float = limits.DEFAULT_CPUS
+    memory_mb: int = limits.DEFAULT_MEMORY_MB
+    disk_mb: int = limits.DEFAULT_DISK_MB
+    gpus: int = 0
+    require: dict[str, str] = {}
+    prefer: dict[str, str] = {}
+    time_limit_s: float = limits.DEFAULT_TIME_LIMIT_S
+    cpu_time_limit_s: float | None = None
+    output_limit_bytes: int = limits.DEFAULT_OUTPUT_LIMIT_BYTES
+    output_overflow: str = "stop"
+    fuel: int | None = None
+    retries: int = 0
+    priority: int = 0
+    install: bool = True
+    fail_fast: bool = False
+
+    @property
+    def limits(self) -> limits.Limits:
+        """The caps of one attempt of this job."""
+        return limits.Limits(
+            memory_mb=self.memory_mb,
+            wall_s=self.time_limit_s,
+            cpu_s=self.cpu_time_limit_s,
+            output_bytes=self.output_limit_bytes,
+            disk_mb=self.disk_mb,
+            fuel=self.fuel,
+            truncate_output=self.output_overflow == "truncate",
+        )
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that a task left in `/out`; `path` is relative to it."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a task wrote to one stream.
+
+    `data` is all that was kept (or its first `INLINE_BYTES` where `sha256` names a blob with all of it), `size` how
+    many bytes were kept, `truncated` whether the guest wrote more than that.
+    """
+
+    data: bytes = b""
+    size: int = 0
+    truncated: bool = False
+    sha256: str | None = None
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """What one attempt cost. Milliseconds are wall time unless named cpu; None: not measured here.
+
+    `cpu_enforced`: whether a cap on cpus below 1 was held by the kernel.
+    """
+
+    queue_ms: float | None = None
+    build_ms: float | None = None
+    fetch_ms: float = 0.0
+    precompile_ms: float = 0.0
+    instantiate_ms: float = 0.0
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
+    peak_memory_bytes: int = 0
+    output_bytes: int = 0
+    fuel_used: int | None = None
+    module_cached: bool = False
+    precompile_cached: bool = False
+    cpu_enforced: bool = False
+
+
+class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt of a run task gave, as the worker tells it and the store keeps it."""
+
+    job_id: int
+    index: int
+    attempt: int
+    worker_id: str
+    outcome: Outcome
+    stdout: Output = Output()
+    stderr: Output = Output()
+    artifacts: list[Artifact] = []
+    stats: Stats = Stats()
+    started_at: float = 0.0  # seconds since 1970, the worker's clock; for people, never compared
+    finished_at: float = 0.0
+
+
+class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt of a build task gave: a module (its blob uploaded before this is sent), or why there is none.
+
+    `outcome` is exited(0) with a module, build_failed (the source's fault: kept with the build key), or rejected (no
+    sandbox, toolchain missing: not the source's fault, not kept). `diagnostics` are the compiler's words, verbatim and
+    capped.
+    """
+
+    build_id: int
+    attempt: int
+    worker_id: str
+    outcome: Outcome
+    toolchain: str = ""
+    module_sha256: str | None = None
+    module_bytes: int = 0
+    module_kind: str = "core"
+    diagnostics: str = ""
+    diagnostics_truncated: bool = False
+    build_ms: float = 0.0
+
+
+class BuildView(msgspec.Struct, frozen=True, kw_only=True):
+    """How a job's module came to be, as JSON. `cached`: an earlier build's module was used."""
+
+    cached: bool | None = None
+    diagnostics: str = ""
+    diagnostics_truncated: bool = False
+    toolchain: str | None = None
+    language: str | None = None
+    build_ms: float | None = None
+
+
+class ResultView(msgspec.Struct, frozen=True, kw_only=True):
+    """A task's result as JSON. `stdout_base64` is given where the bytes are not UTF-8 (then `stdout` has U+FFFD in it).
+
+    `stdout` holds at most the first `INLINE_BYTES`; where more was kept `stdout_sha256` names the whole, which
+    `GET /v1/jobs/{id}/stdout` sends.
+    """
+
+    job_id: int
+    index: int
+    attempt: int
+    worker_id: str
+    outcome: OutcomeKind
+    exit_code: int | None
+    trap_kind: str | None
+    message: str | None
+    backtrace: str | None
+    return_value: Any
+    stdout: str
+    stderr: str
+    stdout_base64: str | None
+    stderr_base64: str | None
+    stdout_bytes: int
+    stderr_bytes: int
+    stdout_truncated: bool
+    stderr_truncated: bool
+    stdout_sha256: str | None
+    stderr_sha256: str | None
+    artifacts: list[Artifact]
+    stats: Stats
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as JSON. `state_reason` says why it is in its state, in words a person can act on."""
+
+    id: int
+    name: str
+    state: JobState
+    state_reason: str | None
+    finished: bool
+    submitted_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    spec: StoredSpec
+    module_sha256: str | None
+    module_bytes: int | None
+    build: BuildView | None
+    task_count: int
+    task_counts: dict[str, int]
+    stats: dict[str, Any] | None
+    result: ResultView | None
+    warnings: list[str] = []

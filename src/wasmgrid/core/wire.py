@@ -1,0 +1,262 @@
+"""Messages on the fabric: one byte of protocol version, then MessagePack of a tagged struct.
+
+Every frame stays under the fabric's payload limit whatever a job says: what can be large travels as blobs, by digest.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from wasmgrid.core.errors import ProtocolMismatch
+from wasmgrid.core.job import BuildResult, Input, SourceRef, Stdin, TaskResult
+from wasmgrid.core.limits import Limits
+from wasmgrid.core.resources import Resources
+from wasmgrid.core.worker import WorkerInfo
+
+PROTOCOL_VERSION = 1
+FRAME_BYTES = 512 * 1024  # the most of a blob that travels in one message
+
+
+class RunWork(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
+    """What a worker needs to run tasks of one job: everything but the blobs, which it fetches by digest.
+
+    `need` is what the assignment takes of the worker's capacity, `tenant` the boundary of runner reuse.
+    """
+
+    job_id: int
+    indexes: list[int]
+    tenant: str
+    module_sha256: str
+    need: Resources
+    limits: Limits
+    args: list[str] = []
+    env: dict[str, str] = {}
+    stdin: Stdin | None = None
+    inputs: list[Input] = []
+    spec_sha256: str | None = None  # args and env as a blob, where they are too large for a frame
+
+
+class BuildWork(msgspec.Struct, frozen=True, kw_only=True, tag="build"):
+    """What a worker needs to build one source. `toolchain` is the identity that the build key was made with."""
+
+    build_id: int
+    build_key: str
+    source: SourceRef
+    toolchain: str
+    need: Resources
+    install: bool = True
+
+
+Work = RunWork | BuildWork
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that a worker holds.
+
+    `phase`: fetching, precompiling, starting, running, finished (not yet acknowledged) or died (the agent died while it
+    ran; told after its restart).
+    """
+
+    attempt: int
+    kind: str  # run | build
+    id: int
+    index: int = 0
+    phase: str = "starting"
+    started_at: float | None = None  # seconds since 1970, the worker's clock; for people
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """Leader -> all workers: who leads, in which term. Answered with an `Inventory`."""
+
+    term: int
+    leader_id: str
+    lease_s: float
+    heartbeat_s: float
+
+
+class Inventory(msgspec.Struct, frozen=True, kw_only=True, tag="inventory"):
+    """Worker -> leader: who it is and everything it holds; on joining, after hello and after any reconnection."""
+
+    worker: WorkerInfo
+    term: int
+    held: list[Held] = []
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
+    """Worker -> leader, every `heartbeat_s`: still here, holding these attempts.
+
+    `assigned_seq` is the highest `Assign.seq` of this term seen: an attempt at or below it that is not in `held` does
+    not exist at this worker; one above it may still be on its way.
+    """
+
+    worker_id: str
+    incarnation: str
+    term: int
+    assigned_seq: int
+    held: list[Held] = []
+    free_memory_mb: int | None = None
+    cached_modules: int = 0
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
+    """Worker -> leader, a hint: attempts that lived long enough to show a new phase."""
+
+    worker_id: str
+    incarnation: str
+    held: list[Held]
+
+
+class Assign(msgspec.Struct, frozen=True, kw_only=True, tag="assign"):
+    """Leader -> worker: run this under this attempt id. `seq` counts the assignments to this worker in this term."""
+
+    term: int
+    seq: int
+    attempt: int
+    work: Work
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
+    """Worker -> leader: this attempt was not taken and will not run here."""
+
+    worker_id: str
+    attempt: int
+    reason: str
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
+    """Leader -> worker: stop this attempt; its result will say cancelled. `reason` goes into the result's message."""
+
+    term: int
+    attempt: int
+    reason: str = ""
+
+
+class Results(msgspec.Struct, frozen=True, kw_only=True, tag="results"):
+    """Worker -> leader: attempts that ended. Kept by the worker and sent again until `ResultsAck` names them."""
+
+    worker_id: str
+    incarnation: str
+    tasks: list[TaskResult] = []
+    builds: list[BuildResult] = []
+
+
+class ResultsAck(msgspec.Struct, frozen=True, kw_only=True, tag="results_ack"):
+    """Leader -> worker, after its commit: these attempts are settled (recorded, or superseded); forget them."""
+
+    attempts: list[int]
+
+
+class Leave(msgspec.Struct, frozen=True, kw_only=True, tag="leave"):
+    """Worker -> leader: it stops now; what it held has been handed over or will not end here."""
+
+    worker_id: str
+    incarnation: str
+
+
+class TailRequest(msgspec.Struct, frozen=True, kw_only=True, tag="tail"):
+    """Server -> worker: output of a live attempt from these offsets; waits up to `wait_s` where there is none yet."""
+
+    attempt: int
+    index: int = 0
+    stdout_offset: int = 0
+    stderr_offset: int = 0
+    wait_s: float = 0.0
+
+
+class TailChunk(msgspec.Struct, frozen=True, kw_only=True, tag="tail_chunk"):
+    """Worker -> server: bytes from the asked offsets (each at most half a frame). `ended`: no more will come."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    ended: bool = False
+    known: bool = True
+
+
+class BlobRequest(msgspec.Struct, frozen=True, kw_only=True, tag="blob_get"):
+    """Anyone -> servers: one frame of a blob from `offset`."""
+
+    sha256: str
+    offset: int = 0
+
+
+class BlobFrame(msgspec.Struct, frozen=True, kw_only=True, tag="blob_frame"):
+    """The answer: at most `FRAME_BYTES` of it and its whole size; `bytes` is -1 where there is no such blob."""
+
+    data: bytes
+    bytes: int
+
+
+class BlobPut(msgspec.Struct, frozen=True, kw_only=True, tag="blob_put"):
+    """Worker -> one server: one frame of an upload; the frame with `last` makes the blob durable, its digest checked.
+
+    Frames are idempotent by (upload, offset); an upload that stalls is dropped.
+    """
+
+    upload: str
+    sha256: str
+    offset: int
+    data: bytes
+    last: bool
+
+
+class BlobPutAck(msgspec.Struct, frozen=True, kw_only=True, tag="blob_put_ack"):
+    """The answer: how much has arrived, or why it cannot be taken (`error`; empty where all is well)."""
+
+    received: int
+    error: str = ""
+
+
+Message = (
+    Hello
+    | Inventory
+    | Heartbeat
+    | Progress
+    | Assign
+    | Refused
+    | Cancel
+    | Results
+    | ResultsAck
+    | Leave
+    | TailRequest
+    | TailChunk
+    | BlobRequest
+    | BlobFrame
+    | BlobPut
+    | BlobPutAck
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Message)
+_VERSION_BYTE = bytes([PROTOCOL_VERSION])
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+
+def encode(message: Message) -> bytes:
+    """A message as it travels."""
+    return _VERSION_BYTE + _encoder.encode(message)
+
+
+def decode(frame: bytes) -> Message:
+    """The message in `frame`; raises `ProtocolMismatch` for another version or for bytes that are no message."""
+    if frame[:1] != _VERSION_BYTE:
+        theirs = frame[0] if frame else "nothing"
+        raise ProtocolMismatch(
+            f"a message of protocol version {theirs} came in, this side speaks {PROTOCOL_VERSION}",
+            hint="run the same wasmgrid version on every machine of a grid",
+        )
+    try:
+        message: Message = _decoder.decode(memoryview(frame)[1:])
+    except msgspec.DecodeError as error:
+        raise ProtocolMismatch(f"a malformed message came in: {error}") from error
+    return message
+
+
+def decode_as(frame: bytes, kind: type[M]) -> M:
+    """The message in `frame`, which must be a `kind`."""
+    message = decode(frame)
+    if not isinstance(message, kind):
+        raise ProtocolMismatch(f"expected {kind.__name__}, got {type(message).__name__}")
+    return message
