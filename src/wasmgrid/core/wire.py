@@ -182,10 +182,10 @@ class BlobRequest(msgspec.Struct, frozen=True, kw_only=True, tag="blob_get"):
 
 
 class BlobFrame(msgspec.Struct, frozen=True, kw_only=True, tag="blob_frame"):
-    """The answer: at most `FRAME_BYTES` of it and its whole size; `bytes` is -1 where there is no such blob."""
+    """The answer: at most `FRAME_BYTES` of it and its whole size; `size` is -1 where there is no such blob."""
 
     data: bytes
-    bytes: int
+    size: int
 
 
 class BlobPut(msgspec.Struct, frozen=True, kw_only=True, tag="blob_put"):
