@@ -157,3 +157,9 @@ class InvalidTransition(WasmgridError):
     """An event that the lifecycle table does not allow in this state: a bug, never a user's doing."""
 
     code = "invalid_transition"
+
+
+class DigestMismatch(WasmgridError):
+    """Bytes came in that are not those that their digest names; nothing of them was kept."""
+
+    code = "digest_mismatch"
