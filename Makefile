@@ -1,0 +1,49 @@
+# Everything that a person can do here. `make help` lists it.
+
+BIN := .venv/bin
+CODE := src tests benchmarks scripts
+LANGUAGES := rust c cpp go zig wat
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup toolchains demo test check fmt lint types bench lock clean
+
+help: ## List what can be done here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Make .venv with the locked packages and wasmgrid itself
+	@scripts/bootstrap
+
+toolchains: setup ## Install the compilers that demo and tests use (once per user, shared by all grids)
+	@for language in $(LANGUAGES); do $(BIN)/wasmgrid toolchain install $$language || \
+		echo "make: no toolchain for $$language on this machine; what needs it is left out" >&2; done
+
+demo: setup ## Show the main job: compile, match, run and give back programs in six languages
+	@$(BIN)/python scripts/demo.py
+
+test: toolchains ## Run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint types test ## Everything that must hold before a commit: format, lint, types, tests
+
+fmt: setup ## Format the code, and fix what the linter can fix
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+lint: setup ## Check format and lint
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+
+types: setup ## Check types (mypy --strict)
+	$(BIN)/mypy
+
+bench: toolchains ## Measure speed and memory; docs/benchmarks.md holds the figures
+	$(BIN)/python -m benchmarks
+
+lock: ## Resolve requirements/dev.txt anew from pyproject.toml (needs uv)
+	uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --custom-compile-command "make lock" --output-file requirements/dev.txt
+
+clean: ## Remove the environment and every cache of this checkout (not the toolchains, not a grid's home)
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	find src tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
