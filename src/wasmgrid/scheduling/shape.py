@@ -1,0 +1,36 @@
+"""All that matching looks at. Tasks of one shape are matched together: a queue costs what its shapes cost."""
+
+from __future__ import annotations
+
+import msgspec
+
+from wasmgrid.core.job import StoredSpec
+from wasmgrid.core.resources import Resources, milli
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task needs of a worker.
+
+    `require` are labels that it must have, `prefer` labels that rank it higher, `toolchain` the identity that a build
+    needs (None for a run, which a worker that only builds does not take).
+    """
+
+    need: Resources
+    require: Pairs = ()
+    prefer: Pairs = ()
+    toolchain: str | None = None
+
+
+def run_shape(spec: StoredSpec) -> Shape:
+    """The shape of every task of a job."""
+    need = Resources(
+        milli_cpus=milli(spec.cpus), memory_mb=spec.memory_mb, disk_mb=spec.disk_mb, gpus=spec.gpus, slots=1
+    )
+    return Shape(need=need, require=tuple(sorted(spec.require.items())), prefer=tuple(sorted(spec.prefer.items())))
+
+
+def build_shape(toolchain: str) -> Shape:
+    """The shape of a build: one cpu and what a compiler may use of memory, on a worker with that toolchain."""
+    return Shape(need=Resources(milli_cpus=1000, memory_mb=1024, disk_mb=256, slots=1), toolchain=toolchain)
