@@ -1,0 +1,1 @@
+"""The store stage: what must outlive every process. SQL for the rows, fsynced files by digest for the bytes."""

@@ -1,0 +1,189 @@
+"""What goes into the store and what comes out of it, as frozen structs. No SQL here: any stage may import these.
+
+Times are aware datetimes in UTC. `running` is never a stored state: which queued job runs is in the leader's memory.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from wasmgrid.core.job import SourceRef, StoredSpec
+from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.worker import WorkerInfo
+
+DEFAULT_TENANT = "default"
+
+
+class NewJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job to be kept: `state` is building (its module is not known yet) or queued.
+
+    `request_sha256` is the digest of the request as it came in; an `idempotency_key` that was used before gives that
+    job again where the digests agree and `IdempotencyConflict` where they do not.
+    """
+
+    spec: StoredSpec
+    state: JobState
+    tenant: str = DEFAULT_TENANT
+    task_count: int = 1
+    module_sha256: str | None = None
+    idempotency_key: str | None = None
+    request_sha256: str | None = None
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """The job's number, and whether its idempotency key named a job that was there `existing`ly before."""
+
+    id: int
+    existing: bool
+    submitted_at: datetime
+
+
+class EndedAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that ended without ending its task: `kind` is run or build, `id` the job's or the build's number."""
+
+    kind: str
+    id: int
+    index: int = 0
+    attempt: int
+    worker_id: str
+    reason: str
+    ended_at: datetime
+    counts_as_crash: bool = False
+
+
+class FinishedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's last word. `build_id` and `build_cached` are given where a failed build ended it (None: left as is)."""
+
+    job_id: int
+    state: JobState
+    started_at: datetime | None
+    finished_at: datetime
+    message: str = ""
+    build_id: int | None = None
+    build_cached: bool | None = None
+
+
+class OpenJob(msgspec.Struct, frozen=True, kw_only=True):
+    """An unfinished job as a leader takes it up; `state` is building or queued.
+
+    `done` are the indexes that have a result, `attempts` counts per index the attempts that ended without one, and
+    `crashes` how many of those count as crashes. Indexes with none are left out.
+    """
+
+    id: int
+    tenant: str
+    spec: StoredSpec
+    state: JobState
+    module_sha256: str | None
+    build_id: int | None
+    submitted_at: datetime
+    cancel_requested: bool
+    task_count: int
+    done: list[int] = []
+    crashes: dict[int, int] = {}
+    attempts: dict[int, int] = {}
+
+
+class JobRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as it is kept. `message` is empty until it is finished; then one sentence where there is one to say."""
+
+    id: int
+    tenant: str
+    name: str
+    state: JobState
+    spec: StoredSpec
+    module_sha256: str | None
+    build_id: int | None
+    build_cached: bool | None
+    submitted_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    task_count: int
+    message: str
+
+
+class BuildState(StrEnum):
+    """pending -> done | failed. A build that was rejected (no fault of its source) stays pending."""
+
+    PENDING = "pending"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class NewBuild(msgspec.Struct, frozen=True, kw_only=True):
+    """A build that a job needs; `build_key` is `core.digest.build_key`, `toolchain` the identity that went into it."""
+
+    build_key: str
+    source: SourceRef
+    toolchain: str
+    tenant: str = DEFAULT_TENANT
+
+
+class BuildRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A build as it is kept; what it gave is empty or None while it is pending."""
+
+    id: int
+    tenant: str
+    build_key: str
+    state: BuildState
+    source: SourceRef
+    toolchain: str
+    module_sha256: str | None
+    module_bytes: int
+    module_kind: str
+    diagnostics: str
+    diagnostics_truncated: bool
+    message: str
+    build_ms: float
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class ModuleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A module that was built or uploaded; its bytes are the blob of the same digest. `kind` is core or component."""
+
+    sha256: str
+    size: int
+    kind: str
+    added_at: datetime
+
+
+class WorkerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker as it was last heard of: `state` is joined, left, lost, cordoned or quarantined, since `changed_at`."""
+
+    id: str
+    state: str
+    info: WorkerInfo
+    joined_at: datetime
+    changed_at: datetime
+
+
+class PrunePolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What may go. Ages in seconds, None: no bound of that sort.
+
+    Finished jobs (with their results) go once they are older than `results_age_s`, oldest first also while all of them
+    hold more than `results_bytes`; builds and modules by their last use likewise. Blobs go when no row names them.
+    Nothing goes within `grace_s`, which also bounds how long an idempotency key is sure to be remembered.
+    """
+
+    results_age_s: float | None = 30 * 86400.0
+    results_bytes: int | None = 20 << 30
+    builds_age_s: float | None = 30 * 86400.0
+    builds_bytes: int | None = 10 << 30
+    grace_s: float = 2 * 3600.0
+    dry_run: bool = False
+
+
+class PruneReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What went, or would go (a dry run counts the blobs that no row names now). `bytes` are those of blobs."""
+
+    jobs: int = 0
+    builds: int = 0
+    modules: int = 0
+    blobs: int = 0
+    bytes: int = 0
+    dry_run: bool = False
