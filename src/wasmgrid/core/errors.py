@@ -39,6 +39,18 @@ class InvalidField(WasmgridError):
     code = "invalid_field"
 
 
+class InvalidPath(InvalidField):
+    """A path that no request may name: absolute, with `..`, or one that is a file and a directory at once."""
+
+    code = "invalid_path"
+
+
+class Unsatisfiable(WasmgridError):
+    """No worker of this grid could run the job, and `fail_fast` asked not to wait for one."""
+
+    code = "unsatisfiable"
+
+
 class TooLarge(WasmgridError):
     """A body, a source, a module or an input is over its stated size."""
 

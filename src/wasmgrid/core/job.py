@@ -37,9 +37,12 @@ class Base64(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Source as it is sent: path -> content. `language` and `entry` are inferred where they are not given."""
+    """Source as it is sent: path -> content. `language` and `entry` are inferred where they are not given.
 
-    files: dict[str, str | Base64]
+    `files` is left out where they travel beside the spec, as parts of a multipart body.
+    """
+
+    files: dict[str, str | Base64] = {}
     language: Annotated[str, Meta(max_length=40)] | None = None
     entry: Annotated[str, Meta(max_length=4096)] | None = None
     build_flags: Annotated[list[Annotated[str, Meta(max_length=4096)]], Meta(max_length=100)] = []

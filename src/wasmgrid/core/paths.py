@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from wasmgrid.core.errors import InvalidField
+from wasmgrid.core.errors import InvalidPath
 
 MAX_PATH = 1024
 MAX_DEPTH = 64
 
 
 def check_relative(path: str, *, field: str) -> str:
-    """`path` where it is a plain relative path (`src/main.rs`), else `InvalidField` that says what is wrong with it."""
+    """`path` where it is a plain relative path (`src/main.rs`), else `InvalidPath` that says what is wrong with it."""
     problem = _problem(path)
     if problem is not None:
-        raise InvalidField(f"the path {path[:200]!r} {problem}", field=field)
+        raise InvalidPath(f"the path {path[:200]!r} {problem}", field=field)
     return path
 
 
 def check_guest(path: str, *, field: str) -> str:
-    """`path` where a guest may find an input there: absolute (`/in/data`), `/` included, else `InvalidField`."""
+    """`path` where a guest may find an input there: absolute (`/in/data`), `/` included, else `InvalidPath`."""
     if path == "/":
         return path
     if not path.startswith("/"):
-        raise InvalidField(f"the guest path {path[:200]!r} must begin with /", field=field)
+        raise InvalidPath(f"the guest path {path[:200]!r} must begin with /", field=field)
     check_relative(path[1:], field=field)
     return path
 
