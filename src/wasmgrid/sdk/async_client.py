@@ -1,0 +1,164 @@
+"""The async client: the same calls over httpx, which is loaded here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import BinaryIO, Self, TypeVar
+
+import httpx
+
+from wasmgrid import __version__
+from wasmgrid.core.errors import WasmgridError
+from wasmgrid.core.job import JobSpec
+from wasmgrid.sdk import calls, endpoint, steps, views
+from wasmgrid.sdk.blobs import CHUNK_BYTES, Blob
+from wasmgrid.sdk.calls import Call, Download, JobId, Request, Stream
+from wasmgrid.sdk.client import CONNECT_S, SILENCE_S, TIMEOUT_S, check_url, unreachable
+from wasmgrid.sdk.problems import error_of
+from wasmgrid.sdk.sse import EventParser
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """Sends calls to one server; any number of them at once. Same arguments and errors as `Client`."""
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
+        found = endpoint.find(url, token)
+        self.url = found.url
+        check_url(found.url)
+        headers = {"User-Agent": f"wasmgrid/{__version__}"}
+        if found.token:
+            headers["Authorization"] = f"Bearer {found.token}"
+        self._timeout_s = timeout_s
+        self._http = httpx.AsyncClient(base_url=found.url, headers=headers, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    # -- how calls are sent -------------------------------------------------------------------------------------------
+
+    async def send(self, call: Call[T]) -> T:
+        """One call, one answer."""
+        async with self._opened(call, timeout_s=self._timeout_s, absent=call.absent is not None) as response:
+            body = await self._read(response)
+        if response.status_code == 404 and call.absent is not None:
+            return call.absent
+        return call.decode(body)
+
+    async def run(self, procedure: steps.Steps[T]) -> T:
+        """Several calls, as `steps` orders them."""
+        try:
+            call = next(procedure)
+            while True:
+                try:
+                    answer = await self.send(call)
+                except WasmgridError as error:
+                    call = procedure.throw(error)
+                else:
+                    call = procedure.send(answer)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+
+    async def stream(self, call: Stream[T]) -> AsyncIterator[T]:
+        """What the server says, as it says it; ends when the server ends it, or with `Unreachable` in the middle."""
+        parser = EventParser()
+        async with self._opened(call, timeout_s=SILENCE_S) as response:
+            async for chunk in self._chunks(response):
+                for event in parser.feed(chunk):
+                    said = call.decode(event)
+                    if said is not None:
+                        yield said
+
+    async def download(self, call: Download, into: BinaryIO) -> int:
+        """Write the answer's bytes to `into`; returns how many there were."""
+        size = 0
+        async with self._opened(call, timeout_s=self._timeout_s) as response:
+            async for chunk in self._chunks(response):
+                into.write(chunk)
+                size += len(chunk)
+        return size
+
+    # -- the calls people make ----------------------------------------------------------------------------------------
+
+    async def submit(self, spec: JobSpec, blobs: Mapping[str, Blob] | None = None, *, wait_s: float = 0.0) -> views.Job:
+        """Submit a job (`sdk.prepare.job` makes one out of files); uploads what the server lacks of `blobs`."""
+        return await self.run(steps.submit(spec, blobs or {}, wait_s=wait_s))
+
+    async def wait(self, job_id: JobId, *, timeout_s: float | None = None) -> views.Job:
+        """The job when it is finished, or as it is after `timeout_s`."""
+        return await self.run(steps.wait(job_id, timeout_s))
+
+    async def job(self, job_id: JobId) -> views.Job:
+        """One job; `last` is the newest."""
+        return await self.send(calls.job(job_id))
+
+    async def cancel(self, job_id: JobId) -> None:
+        """Ask for a job's end."""
+        await self.send(calls.cancel(job_id))
+
+    async def why(self, job_id: JobId) -> views.Why:
+        """Why a job is where it is."""
+        return await self.send(calls.why(job_id))
+
+    # -- one exchange -------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _opened(
+        self, request: Request, *, timeout_s: float, absent: bool = False
+    ) -> AsyncIterator[httpx.Response]:
+        body = request.body
+        headers = {"Content-Type": request.content_type} if body else {}
+        if isinstance(body, Blob):
+            headers["Content-Length"] = str(body.size)
+        content = _chunks_of(body) if isinstance(body, Blob) else body
+        timeout = httpx.Timeout(timeout_s + request.wait_s, connect=CONNECT_S)
+        try:
+            async with self._http.stream(
+                request.method, request.target, content=content, headers=headers, timeout=timeout
+            ) as response:
+                if response.status_code >= 300 and not (absent and response.status_code == 404):
+                    raise error_of(response.status_code, await self._read(response))
+                yield response
+        except httpx.TransportError as error:
+            raise unreachable(self.url, _cause(error)) from error
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        return b"".join([chunk async for chunk in self._chunks(response)])
+
+    @staticmethod
+    async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+        async for chunk in response.aiter_bytes(CHUNK_BYTES if not _is_stream(response) else None):
+            yield chunk
+
+
+def _is_stream(response: httpx.Response) -> bool:
+    content_type: str = response.headers.get("content-type", "")
+    return content_type.startswith("text/event-stream")
+
+
+async def _chunks_of(blob: Blob) -> AsyncIterator[bytes]:
+    for chunk in blob.chunks():
+        yield chunk
+
+
+def _cause(error: BaseException) -> Exception:
+    """The operating system's own words, which httpx wraps twice."""
+    inner = error.__cause__ or error.__context__
+    if isinstance(inner, OSError):
+        return inner
+    if inner is not None:
+        return _cause(inner)
+    return TimeoutError() if isinstance(error, httpx.TimeoutException) else Exception(str(error))

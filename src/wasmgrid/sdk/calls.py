@@ -1,0 +1,276 @@
+"""Every call of the HTTP API, described once: method, path, body, and what the answer is. Clients only send them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
+from uuid import uuid4
+
+import msgspec
+
+from wasmgrid.core.job import Base64, JobSpec, Source
+from wasmgrid.sdk import views
+from wasmgrid.sdk.blobs import Blob
+from wasmgrid.sdk.sse import Event
+
+T = TypeVar("T")
+JobId = int | str  # a number, or "last"
+
+_BLANK = JobSpec()
+INLINE_SOURCE_BYTES = 512 * 1024  # sources up to this travel inside the JSON, larger ones as multipart
+WAIT_S = 30.0  # one long poll; a client asks again for as long as it wants to wait
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A request as every call has it. `wait_s` is how long the server may hold it before it answers."""
+
+    method: str
+    path: str
+    query: Mapping[str, object] = field(default_factory=dict)
+    body: bytes | Blob = b""
+    content_type: str = "application/json"
+    wait_s: float = 0.0
+    repeatable: bool = True  # sending it twice does what sending it once does
+
+    @property
+    def target(self) -> str:
+        """Path and query, escaped."""
+        given = {key: value for key, value in self.query.items() if value is not None}
+        return self.path + ("?" + urlencode(given, doseq=True) if given else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call(Request, Generic[T]):
+    """A request with one answer; `decode` reads its body, `absent` is the answer where the server says 404."""
+
+    decode: Callable[[bytes], T]
+    absent: T | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream(Request, Generic[T]):
+    """A request whose answer is server-sent events; `decode` gives None for an event that means nothing here."""
+
+    decode: Callable[[Event], T | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download(Request):
+    """A request whose answer is bytes, however many."""
+
+
+class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """Output from `offset` on. `stream` is stdout, stderr, or end (then `data` is empty: the task has ended)."""
+
+    stream: str
+    offset: int = 0
+    data: bytes = b""
+
+    @property
+    def next_offset(self) -> int:
+        """Where the output after this chunk begins."""
+        return self.offset + len(self.data)
+
+
+def submit(spec: JobSpec, *, wait_s: float = 0.0) -> Call[views.Job]:
+    """Submit a job; the answer comes when it is finished, or after `wait_s`. Safe to repeat: it carries a key."""
+    if spec.idempotency_key is None:
+        spec = msgspec.structs.replace(spec, idempotency_key=uuid4().hex)
+    body, content_type = _submission(spec)
+    return Call(
+        method="POST",
+        path="/v1/jobs",
+        query=_waiting(wait_s),
+        body=body,
+        content_type=content_type,
+        wait_s=wait_s,
+        decode=_json(views.Job),
+    )
+
+
+def job(job_id: JobId, *, wait_s: float = 0.0) -> Call[views.Job]:
+    """One job; with `wait_s` the answer comes when it is finished, or after that."""
+    return Call(method="GET", path=_of(job_id), query=_waiting(wait_s), wait_s=wait_s, decode=_json(views.Job))
+
+
+def raw(call: Call[Any]) -> Call[bytes]:
+    """The same call, answered by the server's own JSON: what `--json` prints."""
+    return replace(call, decode=lambda body: body, absent=None)
+
+
+def jobs(
+    *, state: str | None = None, name: str | None = None, limit: int = 20, cursor: str | int | None = None
+) -> Call[views.JobPage]:
+    """Some jobs, newest first."""
+    query = {"state": state, "name": name, "limit": limit, "cursor": cursor}
+    return Call(method="GET", path="/v1/jobs", query=query, decode=_json(views.JobPage))
+
+
+def cancel(job_id: JobId) -> Call[views.Job | None]:
+    """Ask for a job's end; it is finished soon after."""
+    return Call(method="POST", path=_of(job_id, "cancel"), decode=_optional_json(views.Job))
+
+
+def why(job_id: JobId) -> Call[views.Why]:
+    """Why a job is where it is, per worker."""
+    return Call(method="GET", path=_of(job_id, "why"), decode=_json(views.Why))
+
+
+def diagnostics(job_id: JobId) -> Call[str]:
+    """What the compiler said, verbatim."""
+    return Call(method="GET", path=_of(job_id, "diagnostics"), decode=lambda body: body.decode("utf-8", "replace"))
+
+
+def artifacts(job_id: JobId) -> Call[views.Artifacts]:
+    """The files that a job's task left."""
+    return Call(method="GET", path=_of(job_id, "artifacts"), decode=_json(views.Artifacts))
+
+
+def workers() -> Call[views.Workers]:
+    """All workers."""
+    return Call(method="GET", path="/v1/workers", decode=_json(views.Workers))
+
+
+def toolchains() -> Call[views.Toolchains]:
+    """What the workers can compile."""
+    return Call(method="GET", path="/v1/toolchains", decode=_json(views.Toolchains))
+
+
+def version() -> Call[views.Version]:
+    """The server's version."""
+    return Call(method="GET", path="/v1/version", decode=_json(views.Version))
+
+
+def prune(policy: Mapping[str, Any]) -> Call[dict[str, Any]]:
+    """Remove what is old; the answer counts what went."""
+    return Call(method="POST", path="/v1/prune", body=msgspec.json.encode(policy), decode=_json(dict[str, Any]))
+
+
+def has_blob(kind: str, sha256: str) -> Call[bool]:
+    """Whether the store holds a module or an input (`kind` is modules or inputs)."""
+    return Call(method="HEAD", path=f"/v1/{kind}/{sha256}", decode=lambda _: True, absent=False)
+
+
+def put_blob(kind: str, blob: Blob) -> Call[None]:
+    """Upload a module or an input (`kind` is modules or inputs)."""
+    return Call(
+        method="PUT",
+        path=f"/v1/{kind}/{blob.sha256}",
+        body=blob,
+        content_type="application/wasm" if kind == "modules" else "application/octet-stream",
+        wait_s=WAIT_S,
+        decode=lambda _: None,
+    )
+
+
+def logs(job_id: JobId, *, stdout_offset: int = 0, stderr_offset: int = 0, follow: bool = True) -> Stream[LogChunk]:
+    """Output from these offsets on, as it comes where `follow`; the last chunk's stream is `end`."""
+    query = {"stdout_offset": stdout_offset, "stderr_offset": stderr_offset, "follow": str(follow).lower()}
+    return Stream(method="GET", path=_of(job_id, "logs"), query=query, decode=_log_chunk)
+
+
+def events(job_id: JobId) -> Stream[views.Job]:
+    """The job now, and again after every change, until it is finished."""
+    return Stream(method="GET", path=_of(job_id, "events"), decode=_job_event)
+
+
+def module(job_id: JobId) -> Download:
+    """The module that ran."""
+    return Download(method="GET", path=_of(job_id, "module"))
+
+
+def output(job_id: JobId, stream: str) -> Download:
+    """All that was kept of stdout or stderr (`stream`)."""
+    return Download(method="GET", path=_of(job_id, stream))
+
+
+def artifact(job_id: JobId, path: str) -> Download:
+    """One file that a job's task left."""
+    return Download(method="GET", path=_of(job_id, "artifacts", *path.split("/")))
+
+
+def input_of(job_id: JobId, number: int) -> Download:
+    """One input of a job, as it was sent: a file, or a tar archive."""
+    return Download(method="GET", path=_of(job_id, "inputs", str(number)))
+
+
+def stdin(job_id: JobId) -> Download:
+    """The standard input of a job, as it was sent."""
+    return Download(method="GET", path=_of(job_id, "stdin"))
+
+
+def _of(job_id: JobId, *parts: str) -> str:
+    return "/".join(["/v1/jobs", *(quote(str(part), safe="") for part in (job_id, *parts))])
+
+
+def _waiting(wait_s: float) -> dict[str, object]:
+    return {"wait": f"{wait_s:g}"} if wait_s else {}
+
+
+def _json(kind: type[T]) -> Callable[[bytes], T]:
+    return lambda body: msgspec.json.decode(body, type=kind)
+
+
+def _optional_json(kind: type[T]) -> Callable[[bytes], T | None]:
+    return lambda body: msgspec.json.decode(body, type=kind) if body.strip() else None
+
+
+class _LogData(msgspec.Struct, frozen=True, kw_only=True):
+    offset: int = 0
+    data: str = ""
+    base64: bytes | None = None
+
+
+def _log_chunk(event: Event) -> LogChunk | None:
+    if event.type == "end":
+        return LogChunk(stream="end")
+    if event.type not in {"stdout", "stderr"}:
+        return None
+    said = msgspec.json.decode(event.data, type=_LogData)
+    data = said.base64 if said.base64 is not None else said.data.encode()
+    return LogChunk(stream=event.type, offset=said.offset, data=data)
+
+
+def _job_event(event: Event) -> views.Job | None:
+    return None if event.type == "end" else msgspec.json.decode(event.data, type=views.Job)
+
+
+def _submission(spec: JobSpec) -> tuple[bytes, str]:
+    if spec.source is None or _source_bytes(spec.source) <= INLINE_SOURCE_BYTES:
+        return _given(spec), "application/json"
+    boundary = uuid4().hex
+    bare = msgspec.structs.replace(spec, source=msgspec.structs.replace(spec.source, files={}))
+    parts = [_part(boundary, 'name="spec"', "application/json", _given(bare))]
+    for path, content in spec.source.files.items():
+        data = content.encode() if isinstance(content, str) else content.base64
+        name = f'name="source"; filename="{_quoted(path)}"'
+        parts.append(_part(boundary, name, "application/octet-stream", data))
+    return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f"multipart/form-data; boundary={boundary}"
+
+
+def _given(spec: JobSpec) -> bytes:
+    # What has its default is left out, so that a server that does not know a new key yet takes the request.
+    return msgspec.json.encode(
+        {key: value for key in spec.__struct_fields__ if (value := getattr(spec, key)) != getattr(_BLANK, key)}
+    )
+
+
+def _part(boundary: str, disposition: str, content_type: str, data: bytes) -> bytes:
+    head = f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\nContent-Type: {content_type}\r\n\r\n"
+    return head.encode() + data + b"\r\n"
+
+
+def _quoted(path: str) -> str:
+    # as browsers write names into multipart headers: https://html.spec.whatwg.org/#multipart-form-data
+    return path.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _source_bytes(source: Source) -> int:
+    return sum(_content_bytes(content) for content in source.files.values())
+
+
+def _content_bytes(content: str | Base64) -> int:
+    return len(content) if isinstance(content, str) else len(content.base64)

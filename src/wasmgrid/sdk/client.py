@@ -1,0 +1,233 @@
+"""The sync client: `http.client` over one kept-alive connection. Not for several threads at once: one client each."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, BinaryIO, Self, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from wasmgrid import __version__
+from wasmgrid.core.errors import InvalidField, Unreachable, WasmgridError
+from wasmgrid.core.job import JobSpec
+from wasmgrid.sdk import calls, endpoint, steps, views
+from wasmgrid.sdk.blobs import CHUNK_BYTES, Blob
+from wasmgrid.sdk.calls import Call, Download, JobId, Request, Stream
+from wasmgrid.sdk.problems import error_of
+from wasmgrid.sdk.sse import EventParser
+
+T = TypeVar("T")
+
+TIMEOUT_S = 30.0  # for an answer, beyond what the call lets the server wait
+CONNECT_S = 5.0
+SILENCE_S = 60.0  # a stream that says nothing for so long is opened again by whoever follows it
+
+
+class Client:
+    """Sends calls to one server.
+
+    `url` and `token` default to `$WASMGRID_SERVER` and `$WASMGRID_TOKEN`, then to the server that runs in the home.
+    Every method raises a `WasmgridError`: the server's own, or `Unreachable`.
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
+        found = endpoint.find(url, token)
+        self.url = found.url
+        self._base = check_url(found.url)
+        self._token = found.token
+        self._timeout_s = timeout_s
+        self._kept: http.client.HTTPConnection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    # -- how calls are sent -------------------------------------------------------------------------------------------
+
+    def send(self, call: Call[T]) -> T:
+        """One call, one answer."""
+        try:
+            response = self._exchange(call)
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._unreachable(error) from error
+        except BaseException:
+            self.close()  # an answer left half read would be taken for the next call's
+            raise
+        if response.status == 404 and call.absent is not None:
+            return call.absent
+        if response.status >= 300:
+            raise error_of(response.status, body)
+        return call.decode(body)
+
+    def run(self, procedure: steps.Steps[T]) -> T:
+        """Several calls, as `steps` orders them."""
+        try:
+            call = next(procedure)
+            while True:
+                try:
+                    answer = self.send(call)
+                except WasmgridError as error:
+                    call = procedure.throw(error)
+                else:
+                    call = procedure.send(answer)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+
+    def stream(self, call: Stream[T]) -> Iterator[T]:
+        """What the server says, as it says it; ends when the server ends it, or with `Unreachable` in the middle."""
+        parser = EventParser()
+        with self._opened(call, timeout_s=SILENCE_S) as response:
+            while chunk := response.read1(CHUNK_BYTES):
+                for event in parser.feed(chunk):
+                    said = call.decode(event)
+                    if said is not None:
+                        yield said
+
+    def download(self, call: Download, into: BinaryIO) -> int:
+        """Write the answer's bytes to `into`; returns how many there were."""
+        size = 0
+        with self._opened(call, timeout_s=self._timeout_s) as response:
+            while chunk := response.read(CHUNK_BYTES):
+                into.write(chunk)
+                size += len(chunk)
+        return size
+
+    # -- the calls people make ----------------------------------------------------------------------------------------
+
+    def submit(self, spec: JobSpec, blobs: Mapping[str, Blob] | None = None, *, wait_s: float = 0.0) -> views.Job:
+        """Submit a job (`sdk.prepare.job` makes one out of files); uploads what the server lacks of `blobs`."""
+        return self.run(steps.submit(spec, blobs or {}, wait_s=wait_s))
+
+    def wait(self, job_id: JobId, *, timeout_s: float | None = None) -> views.Job:
+        """The job when it is finished, or as it is after `timeout_s`."""
+        return self.run(steps.wait(job_id, timeout_s))
+
+    def job(self, job_id: JobId) -> views.Job:
+        """One job; `last` is the newest."""
+        return self.send(calls.job(job_id))
+
+    def cancel(self, job_id: JobId) -> None:
+        """Ask for a job's end."""
+        self.send(calls.cancel(job_id))
+
+    def why(self, job_id: JobId) -> views.Why:
+        """Why a job is where it is."""
+        return self.send(calls.why(job_id))
+
+    def jobs(self, *, state: str | None = None, name: str | None = None) -> Iterator[views.Job]:
+        """All jobs, newest first, fetched as they are asked for."""
+        cursor: str | int | None = None
+        while True:
+            page = self.send(calls.jobs(state=state, name=name, limit=100, cursor=cursor))
+            yield from page.jobs
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    # -- one exchange -------------------------------------------------------------------------------------------------
+
+    def _exchange(self, request: Request) -> http.client.HTTPResponse:
+        """The response to `request` over the kept connection, over a new one where the server had closed that."""
+        if self._kept is not None:
+            try:
+                return self._ask(self._kept, request)
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                self.close()
+                if not request.repeatable:
+                    raise
+        self._kept = self._connect()
+        return self._ask(self._kept, request)
+
+    def _ask(
+        self, connection: http.client.HTTPConnection, request: Request, timeout_s: float | None = None
+    ) -> http.client.HTTPResponse:
+        if connection.sock is not None:
+            connection.sock.settimeout((timeout_s or self._timeout_s) + request.wait_s)
+        target = self._base.path.rstrip("/") + request.target
+        body: Any = request.body or None
+        headers = self._headers(request)
+        if isinstance(request.body, Blob):
+            headers["Content-Length"] = str(request.body.size)
+            body = request.body.chunks()
+        try:
+            connection.request(request.method, target, body=body, headers=headers)
+        except (BrokenPipeError, ConnectionResetError):
+            # The server may have refused a large body before its end and said why.
+            if not isinstance(request.body, Blob):
+                raise
+        return connection.getresponse()
+
+    @contextmanager
+    def _opened(self, request: Request, *, timeout_s: float) -> Iterator[http.client.HTTPResponse]:
+        """A response read bit by bit, over a connection of its own."""
+        connection = self._connect()
+        try:
+            response = self._ask(connection, request, timeout_s)
+            if response.status >= 300:
+                raise error_of(response.status, response.read())
+            yield response
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self._base.scheme == "https" else http.client.HTTPConnection
+        connection = kind(self._base.hostname or "127.0.0.1", self._base.port, timeout=CONNECT_S)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise self._unreachable(error) from error
+        return connection
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        headers = {"User-Agent": f"wasmgrid/{__version__}", "Accept": "*/*"}
+        if request.body:
+            headers["Content-Type"] = request.content_type
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        return headers
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        return unreachable(self.url, error)
+
+
+def check_url(url: str) -> SplitResult:
+    """`url` in its parts where a client can use it, else `InvalidField`."""
+    parts = urlsplit(url)
+    try:
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable:
+        raise InvalidField(f"{url!r} is not a server's address", hint="write HOST:PORT or http://HOST:PORT")
+    return parts
+
+
+def unreachable(url: str, error: Exception) -> Unreachable:
+    """What a person is told where a server does not answer."""
+    if isinstance(error, TimeoutError | socket.timeout):
+        reason = "no answer in time"
+    elif isinstance(error, socket.gaierror):
+        reason = "no such host"
+    elif isinstance(error, OSError) and error.strerror:
+        reason = error.strerror.lower()
+    else:
+        reason = str(error) or type(error).__name__
+    return Unreachable(f"the server at {url} cannot be reached ({reason})", hint="see what runs: wasmgrid doctor")

@@ -1,0 +1,107 @@
+"""A job request out of files on this machine: source, project or module, with its inputs, packed and addressed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wasmgrid.core.digest import is_sha256
+from wasmgrid.core.errors import InvalidField, TooLarge
+from wasmgrid.core.job import Input, JobSpec, Source
+from wasmgrid.core.limits import Ceiling
+from wasmgrid.core.units import format_bytes
+from wasmgrid.sdk import blobs, packing
+from wasmgrid.sdk.blobs import Blob
+
+WASM_MAGIC = b"\0asm"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request, and the bytes that it names by digest."""
+
+    spec: JobSpec
+    blobs: dict[str, Blob] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GivenInput:
+    """`--input PATH[:/guest[:rw]]` in its parts."""
+
+    path: Path
+    guest: str | None = None
+    writable: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> GivenInput:
+        """`data.csv`, `data:/in/data`, `data:/work:rw`, `data:rw`."""
+        rest, colon, last = text.rpartition(":")
+        writable = bool(colon) and last == "rw"
+        if colon and last in {"rw", "ro"}:
+            text = rest
+        path, colon, guest = text.rpartition(":/")
+        if not colon:
+            return cls(Path(text), None, writable)
+        return cls(Path(path), "/" + guest, writable)
+
+
+def job(
+    program: str | Path | bytes,
+    *,
+    language: str | None = None,
+    entry: str | None = None,
+    build_flags: Iterable[str] = (),
+    inputs: Iterable[GivenInput] = (),
+    ceiling: Ceiling | None = None,
+    **fields: Any,
+) -> Prepared:
+    """A job that runs `program`: a source file, a project's directory, a .wasm, a module's digest, or bytes of one.
+
+    `fields` are those of `JobSpec` (`cpus=1`, `args=[...]`). Raises `InvalidPath`, `InvalidField` or `TooLarge`.
+    """
+    most = ceiling or Ceiling()
+    sent: dict[str, Blob] = {}
+    given: list[Input] = []
+    for one in inputs:
+        packed, blob = packing.pack_input(one.path, one.guest, writable=one.writable, ceiling=most)
+        given.append(packed)
+        sent[blob.sha256] = blob
+    if isinstance(program, str) and is_sha256(program) and not Path(program).exists():
+        return Prepared(JobSpec(module_sha256=program, inputs=given, **fields), sent)
+    module = _module(program, most)
+    if module is not None:
+        if language or entry or list(build_flags):
+            raise InvalidField(
+                "a ready .wasm is not compiled: it has no language, entry or build flags", field="source"
+            )
+        sent[module.sha256] = module
+        return Prepared(JobSpec(module_sha256=module.sha256, inputs=given, **fields), sent)
+    files = {"main": program} if isinstance(program, bytes) else packing.read_source(Path(program), most)
+    source = Source(
+        files={path: packing.content(data) for path, data in files.items()},
+        language=language,
+        entry=entry,
+        build_flags=list(build_flags),
+    )
+    return Prepared(JobSpec(source=source, inputs=given, **fields), sent)
+
+
+def _module(program: str | Path | bytes, most: Ceiling) -> Blob | None:
+    """The blob of a ready module, by its first bytes or its name; None where `program` is source."""
+    if isinstance(program, bytes):
+        module = blobs.of_bytes(program) if program.startswith(WASM_MAGIC) else None
+    else:
+        path = Path(program)
+        module = blobs.of_file(path) if path.is_file() and _is_module(path) else None
+    if module is not None and module.size > most.module_bytes:
+        raise TooLarge(f"the module is over {format_bytes(most.module_bytes)}", field="module_sha256")
+    return module
+
+
+def _is_module(path: Path) -> bool:
+    if path.suffix == ".wasm":
+        return True  # also where it is none: the server then says what is wrong with it
+    with path.open("rb") as file:
+        return file.read(len(WASM_MAGIC)) == WASM_MAGIC
