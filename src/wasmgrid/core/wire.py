@@ -35,7 +35,6 @@ class RunWork(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
     env: dict[str, str] = {}
     stdin: Stdin | None = None
     inputs: list[Input] = []
-    spec_sha256: str | None = None  # args and env as a blob, where they are too large for a frame
 
 
 class BuildWork(msgspec.Struct, frozen=True, kw_only=True, tag="build"):
@@ -64,6 +63,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     index: int = 0
     phase: str = "starting"
+    detail: str = ""  # for people: what a long phase is busy with
     started_at: float | None = None  # seconds since 1970, the worker's clock; for people
 
 
@@ -77,10 +77,14 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True, tag="inventory"):
-    """Worker -> leader: who it is and everything it holds; on joining, after hello and after any reconnection."""
+    """Worker -> leader: who it is and everything it holds; on joining, after hello and after any reconnection.
+
+    `draining`: it finishes what it holds and takes nothing new.
+    """
 
     worker: WorkerInfo
     term: int
+    draining: bool = False
     held: list[Held] = []
 
 

@@ -1,0 +1,323 @@
+"""The agent's half: what a worker holds, whose word it follows, and which results it must keep.
+
+Nothing here runs anything: `handle(event, now)` says what to begin, to stop and to tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from wasmgrid.core.job import BuildResult, TaskResult
+from wasmgrid.core.wire import (
+    Assign,
+    Cancel,
+    Heartbeat,
+    Held,
+    Hello,
+    Inventory,
+    Leave,
+    Message,
+    Progress,
+    Refused,
+    Results,
+    ResultsAck,
+    RunWork,
+    Work,
+)
+from wasmgrid.core.worker import WorkerInfo
+
+RESEND_S = 2.0  # an unanswered result is told again after this, then at growing intervals
+RESEND_MOST_S = 15.0
+LEASE_S = 10.0  # until a leader says otherwise
+
+
+class StopReason(StrEnum):
+    """Why an attempt is stopped from outside."""
+
+    CANCELLED = "cancelled"  # its result will say so
+    SUPERSEDED = "superseded"  # it counts no more: no result
+    LEASE_LAPSED = "lease_lapsed"  # the fabric is out of reach: others may run it by now, no result
+
+
+# ---- events
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """The leader said something."""
+
+    message: Hello | Assign | Cancel | ResultsAck
+
+
+class Reached(msgspec.Struct, frozen=True):
+    """The fabric answered: what this worker says arrives."""
+
+
+class Reconnected(msgspec.Struct, frozen=True):
+    """The connection was lost and is back: messages may be missing on both sides."""
+
+
+class Advanced(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt is in a new phase, or has news for people about it."""
+
+    attempt: int
+    phase: str
+    detail: str = ""
+    started_at: float | None = None
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """An attempt has its result."""
+
+    result: TaskResult | BuildResult
+
+
+class Described(msgspec.Struct, frozen=True):
+    """The worker says something new of itself (a toolchain was installed)."""
+
+    info: WorkerInfo
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """Finish what is held, take nothing more."""
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Time went by."""
+
+
+Event = Heard | Reached | Reconnected | Advanced | Ended | Described | Drain | Tick
+
+
+# ---- commands
+
+
+class Say(msgspec.Struct, frozen=True):
+    """Send to the leader."""
+
+    message: Message
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """Start this attempt."""
+
+    attempt: int
+    work: Work
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Stop this attempt; only a cancelled one reports an `Ended`."""
+
+    attempt: int
+    reason: StopReason
+
+
+class Forget(msgspec.Struct, frozen=True):
+    """The attempt is settled: what is kept of it on disk may go."""
+
+    attempt: int
+
+
+Command = Say | Begin | Stop | Forget
+
+
+@dataclass(slots=True)
+class _Attempt:
+    held: Held
+    result: TaskResult | BuildResult | None = None
+    told_at: float = 0.0
+    wait_s: float = RESEND_S
+
+
+class Agent:
+    """One life of a worker. `died`: the attempts that its former life left behind."""
+
+    def __init__(self, info: WorkerInfo, *, died: list[Held], now: float) -> None:
+        self.info = info
+        self.draining = False
+        self.term = 0
+        self.lease_s = LEASE_S
+        self.heartbeat_s = 1.0
+        self._attempts: dict[int, _Attempt] = {}
+        self._died = died
+        self._assigned_seq = 0
+        self._reached_at = now
+        self._beat_at = now
+        self._news: set[int] = set()
+        self._commands: list[Command] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether it holds nothing, also no unacknowledged result."""
+        return not self._attempts
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """Note what happened; what is to be done about it, in order."""
+        match event:
+            case Heard(message):
+                self._hear(message, now)
+            case Reached():
+                self._reached_at = now
+            case Reconnected():
+                self._reached_at = now
+                self._introduce(now)
+            case Advanced():
+                self._advance(event)
+            case Ended(result):
+                self._end(result, now)
+            case Described(info):
+                self.info = info
+                self._introduce(now)
+            case Drain():
+                self.draining = True
+                self._introduce(now)
+            case Tick():
+                self._tick(now)
+            case _:
+                assert_never(event)
+        commands, self._commands = self._commands, []
+        return commands
+
+    def introduce(self, now: float) -> list[Command]:
+        """The first word: who it is. A leader that does not know it yet answers with hello."""
+        return self.handle(Reconnected(), now)
+
+    def leave(self) -> list[Command]:
+        """The last word: attempts that still run are given back."""
+        for attempt, one in list(self._attempts.items()):
+            if one.result is None:
+                self._stop(attempt, StopReason.SUPERSEDED)
+                self._say(Refused(worker_id=self.info.id, attempt=attempt, reason="its worker stops"))
+        self._say(Leave(worker_id=self.info.id, incarnation=self.info.incarnation))
+        commands, self._commands = self._commands, []
+        return commands
+
+    def _hear(self, message: Hello | Assign | Cancel | ResultsAck, now: float) -> None:
+        match message:
+            case Hello():
+                self._greet(message, now)
+            case Assign():
+                self._take(message)
+            case Cancel():
+                if message.term >= self.term and message.attempt in self._attempts:
+                    superseded = message.reason == "superseded"
+                    self._stop(message.attempt, StopReason.SUPERSEDED if superseded else StopReason.CANCELLED)
+            case ResultsAck():
+                for attempt in message.attempts:
+                    self._forget(attempt)
+            case _:
+                assert_never(message)
+
+    def _greet(self, hello: Hello, now: float) -> None:
+        """A leader of a lower term is over; a higher one is followed, with its lease and its count of assignments."""
+        if hello.term < self.term:
+            return
+        if hello.term > self.term:
+            self.term, self._assigned_seq = hello.term, 0
+        self.lease_s, self.heartbeat_s = hello.lease_s, hello.heartbeat_s
+        self._introduce(now)
+
+    def _take(self, assign: Assign) -> None:
+        if assign.term < self.term or assign.attempt in self._attempts:
+            return
+        if assign.term == self.term:
+            self._assigned_seq = max(self._assigned_seq, assign.seq)
+        if self.draining or assign.term > self.term:
+            reason = "its worker is draining" if self.draining else "its worker does not know this leader yet"
+            self._say(Refused(worker_id=self.info.id, attempt=assign.attempt, reason=reason))
+            return
+        held = _held(assign)
+        for attempt, other in list(self._attempts.items()):
+            same = (other.held.kind, other.held.id, other.held.index) == (held.kind, held.id, held.index)
+            if same and attempt < assign.attempt:
+                self._stop(attempt, StopReason.SUPERSEDED)
+        self._attempts[assign.attempt] = _Attempt(held)
+        self._commands.append(Begin(assign.attempt, assign.work))
+
+    def _advance(self, event: Advanced) -> None:
+        one = self._attempts.get(event.attempt)
+        if one is None or one.result is not None:
+            return
+        one.held = replace(
+            one.held,
+            phase=event.phase,
+            detail=event.detail,
+            started_at=event.started_at or one.held.started_at,
+        )
+        self._news.add(event.attempt)
+
+    def _end(self, result: TaskResult | BuildResult, now: float) -> None:
+        one = self._attempts.get(result.attempt)
+        if one is None or one.result is not None:
+            return
+        one.result, one.held = result, replace(one.held, phase="finished", detail="")
+        self._news.discard(result.attempt)
+        self._tell(one, now)
+
+    def _stop(self, attempt: int, reason: StopReason) -> None:
+        one = self._attempts[attempt]
+        if one.result is None:
+            self._commands.append(Stop(attempt, reason))
+        if reason is not StopReason.CANCELLED:
+            self._forget(attempt)
+
+    def _forget(self, attempt: int) -> None:
+        if self._attempts.pop(attempt, None) is not None:
+            self._news.discard(attempt)
+            self._commands.append(Forget(attempt))
+
+    def _introduce(self, now: float) -> None:
+        held = [one.held for one in self._attempts.values()] + self._died
+        self._say(Inventory(worker=self.info, term=self.term, held=held, draining=self.draining))
+        for one in self._attempts.values():
+            if one.result is not None:
+                self._tell(one, now)
+
+    def _tick(self, now: float) -> None:
+        if now - self._reached_at > self.lease_s:
+            for attempt, one in list(self._attempts.items()):
+                if one.result is None:
+                    self._stop(attempt, StopReason.LEASE_LAPSED)
+        if self._news:
+            held = [self._attempts[attempt].held for attempt in sorted(self._news)]
+            self._news.clear()
+            self._say(Progress(worker_id=self.info.id, incarnation=self.info.incarnation, held=held))
+        for one in self._attempts.values():
+            if one.result is not None and now - one.told_at >= one.wait_s:
+                one.wait_s = min(one.wait_s * 2, RESEND_MOST_S)
+                self._tell(one, now)
+        if now - self._beat_at >= self.heartbeat_s:
+            self._beat_at = now
+            self._beat()
+
+    def _beat(self) -> None:
+        self._say(
+            Heartbeat(
+                worker_id=self.info.id,
+                incarnation=self.info.incarnation,
+                term=self.term,
+                assigned_seq=self._assigned_seq,
+                held=[one.held for one in self._attempts.values()],
+            )
+        )
+
+    def _tell(self, one: _Attempt, now: float) -> None:
+        one.told_at = now
+        result = one.result
+        tasks = [result] if isinstance(result, TaskResult) else []
+        builds = [result] if isinstance(result, BuildResult) else []
+        self._say(Results(worker_id=self.info.id, incarnation=self.info.incarnation, tasks=tasks, builds=builds))
+
+    def _say(self, message: Message) -> None:
+        self._commands.append(Say(message))
+
+
+def _held(assign: Assign) -> Held:
+    work = assign.work
+    if isinstance(work, RunWork):
+        return Held(attempt=assign.attempt, kind="run", id=work.job_id, index=work.indexes[0])
+    return Held(attempt=assign.attempt, kind="build", id=work.build_id)

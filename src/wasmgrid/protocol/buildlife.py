@@ -1,0 +1,173 @@
+"""A build's way through the leader: which toolchain, a task for it, and what its end means for the jobs that wait."""
+
+from __future__ import annotations
+
+from wasmgrid.core.job import BuildResult, TaskId
+from wasmgrid.core.outcome import Outcome, OutcomeKind
+from wasmgrid.core.wire import Cancel
+from wasmgrid.core.worker import Toolchain
+from wasmgrid.protocol import joblife
+from wasmgrid.protocol.builds import Build, choose_toolchain, key_of
+from wasmgrid.protocol.events import AssignModule, BuildOpened, FinishBuild, OpenBuild
+from wasmgrid.protocol.jobs import Job
+from wasmgrid.protocol.state import State
+from wasmgrid.protocol.tasks import Task
+from wasmgrid.scheduling.scheduler import Ended, Withdrawn
+from wasmgrid.scheduling.shape import build_shape
+
+
+def resolve(state: State, job: Job, now: float) -> None:
+    """Find the module of a job's source: known, being built, or to be built; or say why it cannot be yet."""
+    source = job.spec.source
+    if source is None:
+        _refuse(state, [job.id], Outcome(kind=OutcomeKind.REJECTED, message="the job has neither source nor module"))
+        return
+    infos = state.scheduler.pool.infos()
+    toolchain = choose_toolchain(source.language, infos)
+    if toolchain is None:
+        state.builds.unresolved[job.id] = None
+        job.reason = _no_builder(source.language, joined=bool(infos))
+        return
+    if not toolchain.ready and not job.spec.install:
+        _refuse(state, [job.id], _not_installed(toolchain))
+        return
+    key = key_of(source, toolchain.identity)
+    known = state.builds.known(key)
+    if known is not None:
+        _use(state, [job.id], known[0], known[1], cached=True, build_ms=0.0, now=now)
+        return
+    job.reason = f"waiting for a {source.language} build"
+    if state.builds.join(job.id, key, source, toolchain.identity, install=job.spec.install):
+        state.commands.append(OpenBuild(build_key=key, source=source, toolchain=toolchain.identity))
+
+
+def resolve_waiting(state: State, now: float) -> None:
+    """A worker came: perhaps one with the toolchain that some jobs wait for."""
+    for job_id in list(state.builds.unresolved):
+        del state.builds.unresolved[job_id]
+        resolve(state, state.jobs[job_id], now)
+
+
+def opened(state: State, event: BuildOpened, now: float) -> None:
+    """The store answered: the module is there, the source is known not to build, or somebody must build it."""
+    build = state.builds.opened(event.build_key, event.build_id)
+    if build is None:
+        return
+    if event.state == "done" and event.module_sha256:
+        state.builds.learn(build.key, event.module_sha256, event.build_id)
+        jobs = state.builds.close(build)
+        _use(state, jobs, event.module_sha256, event.build_id, cached=True, build_ms=0.0, now=now)
+    elif event.state == "failed":
+        outcome = Outcome(kind=OutcomeKind.BUILD_FAILED, message=event.message)
+        _refuse(state, state.builds.close(build), outcome, build_id=event.build_id, cached=True)
+    else:
+        _queue(state, build, now)
+
+
+def ended(state: State, task: Task, result: BuildResult, now: float) -> None:
+    """A worker built it, or says why not."""
+    state.scheduler.handle(Ended(task.worker_id, task.shape))
+    task.settling = True
+    build = state.builds.by_id(result.build_id)
+    jobs = state.builds.close(build) if build is not None else []
+    acks = [(result.worker_id, result.attempt)]
+    state.write(FinishBuild(result=result), acks=acks, over=[task])
+    if result.outcome.succeeded and result.module_sha256:
+        if build is not None:
+            state.builds.learn(build.key, result.module_sha256, result.build_id)
+        _use(state, jobs, result.module_sha256, result.build_id, cached=False, build_ms=result.build_ms, now=now)
+    else:
+        _refuse(state, jobs, result.outcome, build_id=result.build_id, build_ms=result.build_ms, cached=False)
+
+
+def fail(state: State, build_id: int, outcome: Outcome, *, attempt: int) -> None:
+    """No worker brought the build to an end."""
+    build = state.builds.by_id(build_id)
+    if build is None:
+        return
+    result = BuildResult(build_id=build_id, attempt=attempt, worker_id="", outcome=outcome)
+    state.write(FinishBuild(result=result))
+    _refuse(state, state.builds.close(build), outcome, build_id=build_id)
+
+
+def abandon(state: State, job: Job) -> None:
+    """The job no longer wants its build; one that nobody wants is stopped."""
+    build = state.builds.leave(job.id)
+    if build is None:
+        return
+    state.builds.close(build)
+    task = state.task_of("build", build.id, 0) if build.id is not None else None
+    if task is None or task.settling:
+        return
+    if task.attempt is None:
+        state.scheduler.handle(Withdrawn(task.id))
+        state.tasks.drop(task)
+    else:
+        state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="nobody waits for it"))
+
+
+def show_progress(state: State, task: Task) -> None:
+    """What a build is busy with becomes the reason that its jobs show."""
+    build = state.builds.by_id(task.id.id)
+    if build is None:
+        return
+    doing = task.detail or f"{task.phase} {build.source.language}"
+    for job_id in build.waiting:
+        state.jobs[job_id].reason = f"{doing} on {task.worker_id}"
+        state.changed(job_id)
+
+
+def _queue(state: State, build: Build, now: float) -> None:
+    jobs = [state.jobs[job_id] for job_id in build.waiting]
+    if build.id is None or state.task_of("build", build.id, 0) is not None or not jobs:
+        return
+    task = Task(
+        id=TaskId("build", build.id),
+        shape=build_shape(build.toolchain),
+        priority=max(job.spec.priority for job in jobs),
+        order=min(job.id for job in jobs),
+        queued_at=now,
+        withheld=any(job.old for job in jobs) and not state.takeover.settled,
+    )
+    state.tasks.add(task)
+    state.enqueue(task)
+
+
+def _use(
+    state: State, job_ids: list[int], module_sha256: str, build_id: int, *, cached: bool, build_ms: float, now: float
+) -> None:
+    if not job_ids:
+        return
+    state.write(AssignModule(job_ids=list(job_ids), module_sha256=module_sha256, build_id=build_id, cached=cached))
+    for job_id in job_ids:
+        joblife.module_known(state, state.jobs[job_id], module_sha256, build_ms=build_ms, now=now)
+
+
+def _refuse(
+    state: State,
+    job_ids: list[int],
+    outcome: Outcome,
+    *,
+    build_id: int | None = None,
+    build_ms: float | None = None,
+    cached: bool | None = None,
+) -> None:
+    for job_id in job_ids:
+        job = state.jobs[job_id]
+        job.build_ms, job.build_id, job.build_cached = build_ms, build_id, cached
+        joblife.end_tasks(state, [(None, joblife.never_ran(job_id, 0, outcome))])
+
+
+def _no_builder(language: str, *, joined: bool) -> str:
+    if not joined:
+        return "no worker has joined this grid; start one: wasmgrid worker"
+    return f"no worker here can build {language}; see what it lacks: wasmgrid toolchain list"
+
+
+def _not_installed(toolchain: Toolchain) -> Outcome:
+    language = toolchain.language
+    message = (
+        f"the {language} toolchain is not installed (about {toolchain.download_mb} MB, {toolchain.install_s} s) "
+        f"and --no-install was given; install it: wasmgrid toolchain install {language}"
+    )
+    return Outcome(kind=OutcomeKind.REJECTED, message=message)

@@ -1,0 +1,22 @@
+"""Attempt ids: (term, counter) in one integer: a later attempt is always the greater, without a write for each."""
+
+from __future__ import annotations
+
+_COUNTER_BITS = 32
+
+
+class AttemptIds:
+    """Ids of one term, rising. 2^31 terms of 2^32 attempts fit a signed 64-bit column."""
+
+    def __init__(self, term: int) -> None:
+        self._next = term << _COUNTER_BITS
+
+    def take(self) -> int:
+        """The next id."""
+        self._next += 1
+        return self._next
+
+
+def term_of(attempt: int) -> int:
+    """The term in which an attempt was made."""
+    return attempt >> _COUNTER_BITS

@@ -1,0 +1,83 @@
+"""The hand-over of results: which count, which come too late, and who may forget them."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from wasmgrid.core.job import BuildResult, TaskResult
+from wasmgrid.core.outcome import OutcomeKind
+from wasmgrid.core.wire import Results, ResultsAck
+from wasmgrid.protocol import attemptlife, buildlife, joblife
+from wasmgrid.protocol.state import State
+from wasmgrid.protocol.tasks import Task
+from wasmgrid.scheduling.scheduler import Ended
+
+
+def results(state: State, message: Results, now: float) -> None:
+    """A worker hands over what ended. Answered after the commit; what no longer counts is answered at once."""
+    if state.leases.renew(message.worker_id, message.incarnation, now) is None:
+        state.send(message.worker_id, state.hello())
+        return
+    dropped: list[int] = []
+    taken: list[tuple[Task | None, TaskResult]] = []
+    for result in message.tasks:
+        task = _current(state, state.task_of("run", result.job_id, result.index), message, result, dropped)
+        if task is not None and _ends(state, task, result, dropped, now):
+            taken.append((task, _with_times(state, task, result)))
+    for build in message.builds:
+        task = _current(state, state.task_of("build", build.build_id, 0), message, build, dropped)
+        if task is not None:
+            _end_build(state, task, build, dropped, now)
+    if dropped:
+        state.send(message.worker_id, ResultsAck(attempts=dropped))
+    if taken:
+        state.counters.results += len(taken)
+        joblife.end_tasks(state, taken, acks=[(message.worker_id, result.attempt) for _, result in taken])
+
+
+def _current(
+    state: State, task: Task | None, message: Results, result: TaskResult | BuildResult, dropped: list[int]
+) -> Task | None:
+    """The task that this result ends, or None: it is committed already, superseded, or being committed."""
+    if task is None:
+        dropped.append(result.attempt)
+        return None
+    if task.attempt != result.attempt or task.worker_id != message.worker_id:
+        if not task.settling:
+            state.counters.stale_results += 1
+        dropped.append(result.attempt)
+        return None
+    return None if task.settling else task
+
+
+def _ends(state: State, task: Task, result: TaskResult, dropped: list[int], now: float) -> bool:
+    """Whether the result ends its task, rather than giving it another attempt."""
+    job = state.jobs[result.job_id]
+    if result.outcome.kind is OutcomeKind.LOST:
+        dropped.append(result.attempt)
+        attemptlife.requeue(state, task, result.outcome.message or "its runner crashed", crashed=True, now=now)
+        return False
+    if attemptlife.wants_retry(job, task, result.outcome):
+        dropped.append(result.attempt)
+        attemptlife.retry(state, task, result.outcome, now)
+        return False
+    joblife.started(state, task, result.started_at or None)
+    state.scheduler.handle(Ended(task.worker_id, task.shape))
+    return True
+
+
+def _end_build(state: State, task: Task, result: BuildResult, dropped: list[int], now: float) -> None:
+    crashed = result.outcome.kind is OutcomeKind.LOST
+    wanted = state.builds.by_id(result.build_id) is not None
+    if crashed or (wanted and result.outcome.kind is OutcomeKind.CANCELLED):
+        dropped.append(result.attempt)
+        attemptlife.requeue(state, task, result.outcome.message or "the builder crashed", crashed=crashed, now=now)
+    else:
+        buildlife.ended(state, task, result, now)
+
+
+def _with_times(state: State, task: Task, result: TaskResult) -> TaskResult:
+    """The result with what only the leader knows: how long the task waited and its module took to build."""
+    job = state.jobs[result.job_id]
+    stats = replace(result.stats, queue_ms=max(0.0, (task.assigned_at - task.queued_at) * 1000), build_ms=job.build_ms)
+    return replace(result, stats=stats)

@@ -1,0 +1,83 @@
+"""A job's way through the leader: its module is known, its tasks are queued, they start, they end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from wasmgrid.core.job import TaskId, TaskResult
+from wasmgrid.core.lifecycle import JobEvent, JobState, advance
+from wasmgrid.core.outcome import Outcome
+from wasmgrid.protocol.events import EndedAttempt, Record
+from wasmgrid.protocol.jobs import Job
+from wasmgrid.protocol.state import State
+from wasmgrid.protocol.tasks import Task
+
+
+def module_known(state: State, job: Job, module_sha256: str, *, build_ms: float, now: float) -> None:
+    """A build, or an earlier one, gave the job its module."""
+    job.module_sha256, job.build_ms, job.reason = module_sha256, build_ms, None
+    job.state = advance(job.state, JobEvent.BUILT)
+    job.ready_at = now
+    queue_tasks(state, job, now)
+    state.changed(job.id)
+
+
+def queue_tasks(state: State, job: Job, now: float) -> None:
+    """Every task of the job that has no result waits for a worker."""
+    withheld = job.old and not state.takeover.settled
+    for index in range(job.task_count):
+        if index in job.done:
+            continue
+        task = Task(
+            id=TaskId("run", job.id, index),
+            shape=job.shape,
+            priority=job.spec.priority,
+            order=job.id,
+            queued_at=now,
+            withheld=withheld,
+            crashes=job.crashes.get(index, 0),
+        )
+        state.tasks.add(task)
+        state.enqueue(task)
+
+
+def started(state: State, task: Task, at: float | None) -> None:
+    """A worker was heard to run the task, since `at` (seconds since 1970, that worker's clock)."""
+    job = state.jobs.get(task.id.id)
+    if job is None:
+        return
+    if job.state is JobState.QUEUED:
+        job.state, job.reason = advance(job.state, JobEvent.STARTED), None
+    if job.started_at is None and at:
+        job.started_at = datetime.fromtimestamp(at, UTC)
+
+
+def never_ran(job_id: int, index: int, outcome: Outcome, ended: EndedAttempt | None = None) -> TaskResult:
+    """The result of a task that no worker brought to an end."""
+    return TaskResult(
+        job_id=job_id,
+        index=index,
+        attempt=ended.attempt if ended else 0,
+        worker_id=ended.worker_id if ended else "",
+        outcome=outcome,
+    )
+
+
+def end_tasks(
+    state: State,
+    results: list[tuple[Task | None, TaskResult]],
+    *,
+    ended: list[EndedAttempt] | None = None,
+    acks: list[tuple[str, int]] | None = None,
+) -> None:
+    """Commit these results, with the ends of the jobs whose last ones they are."""
+    finished = []
+    for task, result in results:
+        if task is not None:
+            task.settling = True
+        end = state.jobs[result.job_id].settle(result)
+        if end is not None:
+            finished.append(end)
+    record = Record(results=[result for _, result in results], ended=ended or [], finished=finished)
+    over = [task for task, _ in results if task is not None]
+    state.write(record, acks=acks, over=over, finished=[end.job_id for end in finished])

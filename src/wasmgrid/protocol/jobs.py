@@ -1,0 +1,86 @@
+"""What the leader remembers of unfinished jobs, and when one is finished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from wasmgrid.core.job import StoredSpec, TaskResult
+from wasmgrid.core.lifecycle import FINISHED, JobEvent, JobState, advance
+from wasmgrid.core.outcome import OutcomeKind
+from wasmgrid.protocol.events import FinishedJob, JobArrived
+from wasmgrid.scheduling.shape import Shape, run_shape
+
+
+@dataclass(slots=True)
+class Job:
+    """An unfinished job. `done` are the indexes whose results are committed or on their way into the store."""
+
+    id: int
+    tenant: str
+    spec: StoredSpec
+    task_count: int
+    old: bool
+    shape: Shape
+    module_sha256: str | None
+    state: JobState
+    arrived_at: float
+    ready_at: float
+    reason: str | None = None
+    started_at: datetime | None = None
+    build_ms: float | None = None
+    build_id: int | None = None
+    build_cached: bool | None = None
+    cancelling: bool = False
+    cancelled: bool = False
+    failed: bool = False
+    done: set[int] = field(default_factory=set)
+    crashes: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, event: JobArrived, now: float) -> Job:
+        """The job as it arrives."""
+        return cls(
+            id=event.job_id,
+            tenant=event.tenant,
+            spec=event.spec,
+            task_count=event.task_count,
+            old=event.old,
+            shape=run_shape(event.spec),
+            module_sha256=event.module_sha256,
+            state=JobState.QUEUED if event.module_sha256 else JobState.BUILDING,
+            arrived_at=now,
+            ready_at=now,
+            done=set(event.done),
+            crashes=dict(event.crashes),
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether its end is committed or on its way into the store."""
+        return self.state in FINISHED
+
+    def settle(self, result: TaskResult) -> FinishedJob | None:
+        """Note a task's result; what to write where it was the last one."""
+        self.done.add(result.index)
+        kind = result.outcome.kind
+        self.cancelled |= kind is OutcomeKind.CANCELLED
+        self.failed |= not result.outcome.succeeded
+        before_tasks = self.state is JobState.BUILDING
+        if len(self.done) < self.task_count and not before_tasks:
+            return None
+        if before_tasks:
+            event = JobEvent.CANCELLED if self.cancelled else JobEvent.BUILD_FAILED
+        elif self.cancelled:
+            event = JobEvent.CANCELLED
+        else:
+            event = JobEvent.FAILED if self.failed else JobEvent.SUCCEEDED
+        self.state = advance(self.state, event)
+        return FinishedJob(
+            job_id=self.id,
+            state=self.state,
+            message=result.outcome.message or "",
+            started_at=self.started_at,
+            build_id=self.build_id,
+            build_cached=self.build_cached,
+        )

@@ -1,0 +1,226 @@
+"""The leader's half: events in, commands out. It holds no clock, no socket and no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.wire import Assign, BuildWork, Heartbeat, Inventory, Leave, Progress, Refused, Results, RunWork, Work
+from wasmgrid.protocol import buildlife, handover, requests, workers
+from wasmgrid.protocol.events import (
+    BuildOpened,
+    CancelAsked,
+    Command,
+    Event,
+    JobArrived,
+    LiveJob,
+    LiveTask,
+    ModulesPruned,
+    Said,
+    Tick,
+    Unheard,
+    WriteFailed,
+    Written,
+)
+from wasmgrid.protocol.jobs import Job
+from wasmgrid.protocol.leases import Lease
+from wasmgrid.protocol.state import Settings, State
+from wasmgrid.protocol.tasks import Task
+from wasmgrid.scheduling.explain import Why, explain
+from wasmgrid.scheduling.scheduler import Placement
+
+
+class Leader:
+    """Leads for one term. Feed it the unfinished jobs of the store first, then call `begin`."""
+
+    def __init__(
+        self, *, term: int, leader_id: str, known_workers: Iterable[str], now: float, settings: Settings | None = None
+    ) -> None:
+        self._state = State(
+            term=term,
+            leader_id=leader_id,
+            settings=settings or Settings(),
+            known_workers=set(known_workers),
+            now=now,
+        )
+
+    @property
+    def state(self) -> State:
+        """What it remembers, to look at."""
+        return self._state
+
+    @property
+    def tick_s(self) -> float:
+        """How often it wants a `Tick`."""
+        return self._state.settings.heartbeat_s / 2
+
+    def begin(self, now: float) -> list[Command]:
+        """Say hello to every worker; they answer with their inventories."""
+        self._state.broadcast(self._state.hello())
+        workers.settle_takeover(self._state, now)
+        return self._finish(now)
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        """Note what happened; what is to be done about it, in order."""
+        self._note(event, now)
+        return self._finish(now)
+
+    def live(self, job_id: int) -> LiveJob | None:
+        """What is known of an unfinished job beyond the store; None where it is finished or unknown."""
+        job = self._state.jobs.get(job_id)
+        if job is None or job.finished:
+            return None
+        held = [self._state.task_of("run", job_id, index) for index in range(job.task_count)]
+        tasks = [
+            LiveTask(
+                index=task.id.index,
+                attempt=task.attempt,
+                worker_id=task.worker_id,
+                phase=task.phase,
+                detail=task.detail,
+            )
+            for task in held
+            if task is not None and task.attempt is not None
+        ]
+        return LiveJob(state=job.state, reason=self._reason(job, tasks), started_at=job.started_at, tasks=tasks)
+
+    def why(self, job_id: int) -> Why | None:
+        """Why the job does not run, per worker; None where it is finished or unknown."""
+        job = self._state.jobs.get(job_id)
+        if job is None or job.finished:
+            return None
+        if job.state is JobState.RUNNING:
+            return Why(reason="it runs")
+        if job.state is JobState.BUILDING:
+            return self._why_building(job)
+        why = explain(job.shape, self._state.scheduler.pool)
+        if not self._state.takeover.settled and job.old:
+            return Why(reason="the server just took over and asks the workers what they hold", workers=why.workers)
+        return why
+
+    def lease(self, worker_id: str) -> Lease | None:
+        """The worker as it is known, or None."""
+        return self._state.leases.get(worker_id)
+
+    def _why_building(self, job: Job) -> Why:
+        """Its build runs (then the reason says what it is busy with), or waits for a worker like any task."""
+        build = self._state.builds.of_job(job.id)
+        task = self._state.task_of("build", build.id, 0) if build is not None and build.id is not None else None
+        if task is not None and task.attempt is None and not task.withheld:
+            return explain(task.shape, self._state.scheduler.pool)
+        return Why(reason=job.reason or "building")
+
+    def _reason(self, job: Job, tasks: list[LiveTask]) -> str | None:
+        if job.cancelling:
+            return "stopping: cancelled on request"
+        if job.state is JobState.RUNNING:
+            return job.reason
+        if tasks:
+            return f"{tasks[0].phase} on {tasks[0].worker_id}"
+        why = self.why(job.id)
+        return why.reason if why else None
+
+    def _note(self, event: Event, now: float) -> None:
+        state = self._state
+        match event:
+            case JobArrived():
+                requests.arrive(state, event, now)
+            case CancelAsked(job_id):
+                job = state.jobs.get(job_id)
+                if job is not None:
+                    requests.cancel(state, job)
+            case Said(message):
+                self._hear(message, now)
+            case Unheard():
+                workers.unheard(state, event, now)
+            case BuildOpened():
+                buildlife.opened(state, event, now)
+            case Written(token):
+                state.written(token)
+            case WriteFailed(token):
+                state.write_failed(token)
+            case ModulesPruned():
+                state.builds.forget_known()
+            case Tick():
+                workers.expire(state, now)
+                workers.settle_takeover(state, now)
+                state.retry_writes()
+            case _:
+                assert_never(event)
+
+    def _hear(self, message: Inventory | Heartbeat | Progress | Refused | Results | Leave, now: float) -> None:
+        state = self._state
+        match message:
+            case Inventory():
+                workers.inventory(state, message, now)
+            case Heartbeat():
+                workers.heartbeat(state, message, now)
+            case Progress():
+                workers.progress(state, message, now)
+            case Refused():
+                workers.refused(state, message, now)
+            case Results():
+                handover.results(state, message, now)
+            case Leave():
+                workers.leave(state, message, now)
+            case _:
+                assert_never(message)
+
+    def _finish(self, now: float) -> list[Command]:
+        """Whatever happened, place what now fits; then hand out the commands."""
+        if len(self._state.scheduler.queue):
+            for placement in self._state.scheduler.place():
+                self._assign(placement, now)
+        commands, self._state.commands = self._state.commands, []
+        return commands
+
+    def _assign(self, placement: Placement, now: float) -> None:
+        state = self._state
+        task, lease = state.tasks.get(placement.task), state.leases.get(placement.worker_id)
+        if task is None or lease is None:  # the pool and the leases change together
+            message = f"placed {placement} which is not there"
+            raise AssertionError(message)
+        lease.seq += 1
+        attempt = state.attempt_ids.take()
+        assign = Assign(term=state.term, seq=lease.seq, attempt=attempt, work=self._work(task))
+        state.tasks.hold(task, attempt=attempt, worker_id=placement.worker_id, assign=assign, now=now)
+        state.counters.placements += 1
+        state.send(placement.worker_id, assign)
+
+    def _work(self, task: Task) -> Work:
+        return _build_work(self._state, task) if task.id.kind == "build" else _run_work(self._state.jobs, task)
+
+
+def _run_work(jobs: dict[int, Job], task: Task) -> RunWork:
+    job = jobs[task.id.id]
+    spec = job.spec
+    return RunWork(
+        job_id=job.id,
+        indexes=[task.id.index],
+        tenant=job.tenant,
+        module_sha256=job.module_sha256 or "",
+        need=task.shape.need,
+        limits=spec.limits,
+        args=spec.args,
+        env=spec.env,
+        stdin=spec.stdin,
+        inputs=spec.inputs,
+    )
+
+
+def _build_work(state: State, task: Task) -> BuildWork:
+    build = state.builds.by_id(task.id.id)
+    if build is None:
+        message = f"build {task.id.id} is queued but unknown"
+        raise AssertionError(message)
+    return BuildWork(
+        build_id=task.id.id,
+        build_key=build.key,
+        source=replace(build.source, paths=[]),  # the builder reads them out of the blob; here they could fill a frame
+        toolchain=build.toolchain,
+        need=task.shape.need,
+        install=build.install,
+    )

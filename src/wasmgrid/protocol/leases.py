@@ -1,0 +1,78 @@
+"""Which workers are there: who was heard of last when, on the leader's monotonic clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wasmgrid.core.worker import WorkerInfo
+
+
+@dataclass(slots=True)
+class Lease:
+    """One worker as the leader knows it. `seq` counts the assignments sent to it in this term and incarnation.
+
+    `draining`: it says that it takes nothing new. `unheard`: an assignment met no subscriber; it gets no more until its
+    next word, and keeps what it holds until its lease runs out.
+    """
+
+    info: WorkerInfo
+    seen_at: float
+    seq: int = 0
+    draining: bool = False
+    unheard: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be given tasks."""
+        return not self.draining and not self.unheard
+
+
+class Leases:
+    """Every worker that answered in this term and was heard of within the lease."""
+
+    def __init__(self, *, lease_s: float, heartbeat_s: float) -> None:
+        self.lease_s = lease_s
+        self.heartbeat_s = heartbeat_s
+        self._leases: dict[str, Lease] = {}
+        self._looked_at: float | None = None
+
+    def get(self, worker_id: str) -> Lease | None:
+        """The worker's lease, or None."""
+        return self._leases.get(worker_id)
+
+    def all(self) -> list[Lease]:
+        """Every lease."""
+        return list(self._leases.values())
+
+    def grant(self, info: WorkerInfo, now: float) -> Lease:
+        """A worker introduced itself: a new lease, or the one that it has with what it now says of itself."""
+        lease = self._leases.get(info.id)
+        if lease is None or lease.info.incarnation != info.incarnation:
+            lease = self._leases[info.id] = Lease(info=info, seen_at=now)
+        lease.info, lease.seen_at = info, now
+        return lease
+
+    def renew(self, worker_id: str, incarnation: str, now: float) -> Lease | None:
+        """A heartbeat came; None where this life of the worker has no lease."""
+        lease = self._leases.get(worker_id)
+        if lease is None or lease.info.incarnation != incarnation:
+            return None
+        lease.seen_at = now
+        return lease
+
+    def end(self, worker_id: str) -> None:
+        """The worker left or was lost."""
+        self._leases.pop(worker_id, None)
+
+    def expired(self, now: float) -> list[Lease]:
+        """The leases that ran out.
+
+        Where this process itself stood still (stopped, starved, suspended), heartbeats may wait unread: the pause is
+        given to everybody first, so that a leader's nap never looks like everybody's death.
+        """
+        if self._looked_at is not None and now - self._looked_at > 2 * self.heartbeat_s:
+            pause = now - self._looked_at
+            for lease in self._leases.values():
+                lease.seen_at = min(now, lease.seen_at + pause)
+        self._looked_at = now
+        return [lease for lease in self._leases.values() if now - lease.seen_at > self.lease_s]

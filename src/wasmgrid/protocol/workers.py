@@ -1,0 +1,194 @@
+"""What workers say, and what their silence means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from wasmgrid.core.wire import Cancel, Heartbeat, Held, Inventory, Leave, Progress, Refused
+from wasmgrid.core.worker import WorkerInfo
+from wasmgrid.protocol import attemptlife, buildlife, joblife, requests
+from wasmgrid.protocol.events import SaveWorker, Unheard
+from wasmgrid.protocol.state import State
+from wasmgrid.protocol.tasks import Task
+from wasmgrid.scheduling.scheduler import Adopted, WorkerGone, WorkerJoined
+
+SHOWN_PHASES = frozenset({"running", "finished"})
+
+
+def inventory(state: State, message: Inventory, now: float) -> None:
+    """A worker says who it is and what it holds."""
+    info = message.worker
+    if message.term != state.term:
+        if message.term < state.term:
+            state.send(info.id, state.hello())
+        return
+    before = state.leases.get(info.id)
+    if before is not None and before.info.incarnation != info.incarnation:
+        died = {held.attempt for held in message.held if held.phase == "died"}
+        _drop_worker(state, info.id, died=died, reason="its worker restarted", now=now)
+    lease = state.leases.grant(info, now)
+    lease.draining, lease.unheard = message.draining, False
+    state.scheduler.handle(WorkerJoined(info, is_open=lease.is_open))
+    if before is None or before.info != info:
+        state.write(SaveWorker(info=info, state="draining" if message.draining else "joined"))
+    for held in message.held:
+        _claim(state, info, held, now)
+    state.takeover.answered(info.id)
+    settle_takeover(state, now)
+    buildlife.resolve_waiting(state, now)
+
+
+def settle_takeover(state: State, now: float) -> None:
+    """Once nobody can hold an unreported attempt any more, what was withheld is dispatched."""
+    if not state.takeover.settle(now):
+        return
+    for task in state.tasks:
+        if not task.withheld:
+            continue
+        task.withheld = False
+        job = state.jobs.get(task.id.id) if task.id.kind == "run" else None
+        if job is not None and job.cancelling:
+            job.cancelling = False
+            requests.cancel(state, job)
+        else:
+            state.enqueue(task)
+
+
+def heartbeat(state: State, message: Heartbeat, now: float) -> None:
+    """A worker is still there, holding these attempts."""
+    lease = state.leases.renew(message.worker_id, message.incarnation, now) if message.term == state.term else None
+    if lease is None:
+        if message.term <= state.term:
+            state.send(message.worker_id, state.hello())
+        return
+    if lease.unheard:
+        lease.unheard = False
+        state.scheduler.handle(WorkerJoined(lease.info, is_open=lease.is_open))
+    show(state, message.worker_id, message.held)
+    held = {one.attempt for one in message.held}
+    for task in state.tasks.held_by(message.worker_id):
+        if task.attempt in held:
+            _repeat_cancel(state, task)
+        elif task.settling:
+            continue
+        elif task.assign is None or task.assign.seq <= message.assigned_seq:
+            attemptlife.requeue(state, task, "the worker does not hold it", crashed=False, now=now)
+        elif now - task.assigned_at > 2 * state.settings.heartbeat_s:
+            task.assigned_at = now
+            state.send(message.worker_id, task.assign)
+
+
+def progress(state: State, message: Progress, now: float) -> None:
+    """A hint: some attempts are in a new phase."""
+    if state.leases.renew(message.worker_id, message.incarnation, now) is not None:
+        show(state, message.worker_id, message.held)
+
+
+def show(state: State, worker_id: str, helds: Iterable[Held]) -> None:
+    """Note the phases that a worker reports."""
+    for held in helds:
+        task = state.task_of(held.kind, held.id, held.index)
+        if task is None or task.attempt != held.attempt or task.worker_id != worker_id or task.settling:
+            continue
+        if (task.phase, task.detail) == (held.phase, held.detail):
+            continue
+        task.phase, task.detail = held.phase, held.detail
+        if held.kind == "build":
+            buildlife.show_progress(state, task)
+            continue
+        if held.phase in SHOWN_PHASES:
+            joblife.started(state, task, held.started_at)
+        state.changed(held.id)
+
+
+def refused(state: State, message: Refused, now: float) -> None:
+    """A worker did not take an attempt, or gives it back."""
+    for task in state.tasks.held_by(message.worker_id):
+        if task.attempt == message.attempt and not task.settling:
+            attemptlife.requeue(state, task, message.reason, crashed=False, now=now)
+
+
+def unheard(state: State, event: Unheard, now: float) -> None:
+    """Nobody listens where an assignment was sent: the worker is gone or reconnecting, known at once."""
+    lease = state.leases.get(event.worker_id)
+    if lease is None:
+        return
+    lease.unheard = True
+    state.scheduler.handle(WorkerJoined(lease.info, is_open=False))
+    for task in state.tasks.held_by(event.worker_id):
+        if task.attempt == event.attempt and not task.settling:
+            attemptlife.requeue(state, task, "its worker is not there", crashed=False, now=now)
+
+
+def leave(state: State, message: Leave, now: float) -> None:
+    """A worker stops."""
+    lease = state.leases.get(message.worker_id)
+    if lease is not None and lease.info.incarnation == message.incarnation:
+        _lose(state, lease.info, "left", "its worker left", now)
+    state.takeover.answered(message.worker_id)
+    settle_takeover(state, now)
+
+
+def expire(state: State, now: float) -> None:
+    """Workers that were silent for the whole lease are lost, and their tasks go to others."""
+    for lease in state.leases.expired(now):
+        state.counters.leases_lost += 1
+        _lose(state, lease.info, "lost", f"its worker was silent for {state.settings.lease_s:g} s", now)
+
+
+def _lose(state: State, info: WorkerInfo, row_state: str, reason: str, now: float) -> None:
+    state.leases.end(info.id)
+    _drop_worker(state, info.id, died=set(), reason=reason, now=now)
+    state.write(SaveWorker(info=info, state=row_state))
+
+
+def _drop_worker(state: State, worker_id: str, *, died: set[int], reason: str, now: float) -> None:
+    """The worker's capacity goes, and so does what it held; the attempts in `died` count as crashes."""
+    state.scheduler.handle(WorkerGone(worker_id))
+    for task in state.tasks.held_by(worker_id):
+        if not task.settling:
+            attemptlife.requeue(state, task, reason, crashed=task.attempt in died, now=now)
+
+
+def _claim(state: State, info: WorkerInfo, held: Held, now: float) -> None:
+    """A worker says that it holds this attempt: it is the current one, it is adopted, or it must stop."""
+    task = state.task_of(held.kind, held.id, held.index)
+    if task is not None and task.settling:
+        return
+    is_current = task is not None and task.attempt == held.attempt and task.worker_id == info.id
+    if held.phase == "died":
+        if task is not None and (is_current or task.withheld):
+            if not is_current:
+                _adopt(state, task, info, held, now)
+            attemptlife.requeue(state, task, "the worker died while it ran", crashed=True, now=now)
+        return
+    if is_current:
+        return
+    if task is not None and _may_adopt(state, task, held):
+        if task.attempt is not None:
+            state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="superseded"))
+            attemptlife.requeue(state, task, "a later attempt is alive", crashed=False, now=now)
+        _adopt(state, task, info, held, now)
+        show(state, info.id, [held])
+    elif held.phase != "finished":
+        state.send(info.id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
+
+
+def _may_adopt(state: State, task: Task, held: Held) -> bool:
+    """A task from before the take-over belongs to the highest attempt that any worker reports."""
+    if task.withheld:
+        return True
+    adopted = task.attempt is not None and task.assign is None
+    return adopted and not state.takeover.settled and task.attempt is not None and held.attempt > task.attempt
+
+
+def _adopt(state: State, task: Task, info: WorkerInfo, held: Held, now: float) -> None:
+    state.tasks.hold(task, attempt=held.attempt, worker_id=info.id, assign=None, now=now)
+    state.scheduler.handle(Adopted(info.id, task.shape))
+    state.counters.adopted += 1
+
+
+def _repeat_cancel(state: State, task: Task) -> None:
+    job = state.jobs.get(task.id.id) if task.id.kind == "run" else None
+    if job is not None and job.cancelling and task.attempt is not None and not task.settling:
+        state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="cancelled on request"))
