@@ -1,0 +1,255 @@
+"""One connection to the fabric, which comes back for as long as it is wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+import secrets
+from collections.abc import Awaitable, Callable
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from wasmgrid.core import wire
+from wasmgrid.core.errors import TimedOutWaiting, TooLarge, Unreachable
+from wasmgrid.fabric.link import close_link, open_link
+from wasmgrid.fabric.subscription import Handler, Subscription
+from wasmgrid.home import FabricEndpoint
+
+Notice = Callable[[], Awaitable[None]]
+
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 5.0
+_PROBE_EVERY_S, _PROBE_WAIT_S, _PROBE_MISSES = 3.0, 3.0, 2
+_MAX_UNSENT_BYTES = 16 << 20  # beyond it, publish waits for the socket
+_NO_RESPONDERS = "503"
+
+log = structlog.get_logger()
+
+
+class Fabric:
+    """Publish, ask and serve. At most once: what was on its way when a connection broke may be lost.
+
+    While there is no connection, `publish` and `request` raise `Unreachable` at once, nothing is kept for later.
+    Served subjects are subscribed again on every new connection, before `on_reconnect` is called.
+    """
+
+    def __init__(
+        self,
+        endpoint: Callable[[], FabricEndpoint],
+        *,
+        name: str,
+        on_reconnect: Notice | None,
+        on_disconnect: Notice | None,
+    ) -> None:
+        self._endpoint = endpoint
+        self._name = name
+        self._on_reconnect = on_reconnect
+        self._on_disconnect = on_disconnect
+        self._client: Client | None = None
+        self._first = asyncio.Event()
+        self._last_failure = ""
+        self._subscriptions: list[Subscription] = []
+        self._inbox = f"_INBOX.{secrets.token_hex(12)}"
+        self._tokens = itertools.count()
+        self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._notices: set[asyncio.Task[None]] = set()
+        self._supervisor: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def connect(
+        cls,
+        endpoint: FabricEndpoint | Callable[[], FabricEndpoint],
+        *,
+        name: str,
+        on_reconnect: Notice | None = None,
+        on_disconnect: Notice | None = None,
+        wait_s: float | None = None,
+    ) -> Fabric:
+        """Connect, and from then on reconnect for ever, asking `endpoint` anew each time where it is a function.
+
+        `wait_s` bounds the first connection (`Unreachable`, with the reason); None tries for ever.
+        """
+        read = endpoint if callable(endpoint) else lambda: endpoint
+        fabric = cls(read, name=name, on_reconnect=on_reconnect, on_disconnect=on_disconnect)
+        fabric._supervisor = asyncio.create_task(fabric._supervise(), name=f"fabric {name}")
+        try:
+            async with asyncio.timeout(wait_s):
+                await fabric._first.wait()
+        except BaseException as error:
+            await fabric.close()
+            if isinstance(error, TimeoutError):
+                raise Unreachable(f"no connection within {wait_s:g} s: {fabric._last_failure}") from None
+            raise
+        return fabric
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now, as far as this side knows."""
+        return self._client is not None
+
+    async def close(self) -> None:
+        """Stop serving and leave; whoever still waits for an answer gets `TimedOutWaiting`."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+        for subscription in self._subscriptions:
+            await subscription.stop()
+        client, self._client = self._client, None
+        self._abandon_waiting()
+        for notice in list(self._notices):
+            notice.cancel()
+        await asyncio.gather(*self._notices, return_exceptions=True)
+        if client is not None:
+            await close_link(client)
+
+    async def publish(self, subject: str, message: wire.Message, *, reply: str = "") -> None:
+        """Send and forget. Raises `Unreachable` without a connection, `TooLarge` over the server's payload limit."""
+        await self._send(subject, wire.encode(message), reply)
+
+    async def request(self, subject: str, message: wire.Message, *, timeout_s: float) -> wire.Message:
+        """Ask one of those who serve `subject`.
+
+        `Unreachable`: nobody serves it, or there is no connection; nothing was done. `TimedOutWaiting`: no answer came
+        (also when the connection broke meanwhile); it may have been done. `ProtocolMismatch`: an answer that is none.
+        """
+        answer = await self._ask(subject, wire.encode(message), timeout_s)
+        if answer.headers and answer.headers.get("Status") == _NO_RESPONDERS:
+            raise Unreachable(f"nobody serves {subject}")
+        return wire.decode(answer.data)
+
+    async def serve(self, subject: str, handler: Handler, *, queue: str = "", concurrency: int = 1024) -> Subscription:
+        """Answer what comes to `subject` (shared with others of the same `queue`); see `Subscription`.
+
+        When this returns, a request from anywhere reaches it; without a connection, it does once there is one.
+        """
+        subscription = Subscription(subject, queue, handler, self._answer, concurrency)
+        self._subscriptions.append(subscription)
+        if self._client is not None:
+            with contextlib.suppress(nats.errors.Error, OSError):  # lost just now: the next link attaches it
+                await subscription.attach(self._client)
+                await self.reachable(_PROBE_WAIT_S)
+        return subscription
+
+    async def reachable(self, timeout_s: float) -> bool:
+        """Whether a message to ourselves makes the round trip through the NATS server in time."""
+        try:
+            await self._ask(None, b"", timeout_s)
+        except (Unreachable, TimedOutWaiting):
+            return False
+        return True
+
+    # -- sending ---------------------------------------------------------------------------------------------------
+
+    async def _answer(self, subject: str, message: wire.Message) -> None:
+        await self._send(subject, wire.encode(message), "")
+
+    async def _send(self, subject: str, frame: bytes, reply: str) -> None:
+        client = self._client
+        while client is not None and client.pending_data_size > _MAX_UNSENT_BYTES:
+            await asyncio.sleep(0.002)
+            client = self._client
+        if client is None:
+            raise Unreachable("the connection to the fabric is down", hint="it is being restored; try again")
+        try:
+            await client.publish(subject, frame, reply)
+        except nats.errors.MaxPayloadError:
+            raise TooLarge(f"a message of {len(frame)} bytes is over the fabric's {client.max_payload}") from None
+        except nats.errors.Error as error:
+            raise Unreachable(f"the fabric took no message: {error}") from error
+
+    async def _ask(self, subject: str | None, frame: bytes, timeout_s: float) -> Msg:
+        """Send with our inbox for the answer, or (None) right to our inbox; wait for what comes there."""
+        token = str(next(self._tokens))
+        inbox = f"{self._inbox}.{token}"
+        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._waiting[token] = future
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._send(subject or inbox, frame, inbox if subject else "")
+                return await future
+        except TimeoutError:
+            raise TimedOutWaiting(f"no answer from {subject or 'the fabric'} within {timeout_s:g} s") from None
+        finally:
+            self._waiting.pop(token, None)
+
+    async def _on_answer(self, msg: Msg) -> None:
+        future = self._waiting.get(msg.subject.rpartition(".")[2])
+        if future is not None and not future.done():
+            future.set_result(msg)
+
+    def _abandon_waiting(self) -> None:
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(TimedOutWaiting("the connection to the fabric broke before the answer came"))
+
+    # -- staying connected -----------------------------------------------------------------------------------------
+
+    async def _supervise(self) -> None:
+        while True:
+            lost = asyncio.Event()
+            client = await self._open(lost)
+            try:
+                await self._attach(client)
+                await self._watch(client, lost)
+            except (nats.errors.Error, OSError) as error:
+                log.warning("fabric: connection lost while it was set up", error=str(error))
+            finally:
+                if self._client is client:
+                    self._client = None
+                    self._abandon_waiting()
+                await close_link(client)
+            log.warning("fabric: connection lost", name=self._name)
+            self._notify(self._on_disconnect)
+
+    async def _open(self, lost: asyncio.Event) -> Client:
+        """A new link, tried for ever with growing, jittered pauses; the reason is logged when it changes."""
+        pause_s, self._last_failure = _FIRST_RETRY_S, ""
+        while True:
+            try:
+                return await open_link(self._endpoint(), name=self._name, lost=lost)
+            except Exception as error:  # noqa: BLE001 -- reading the endpoint may fail in ways of its own
+                if str(error) != self._last_failure:
+                    self._last_failure = str(error)
+                    log.warning("fabric: trying to connect", name=self._name, error=self._last_failure)
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
+            pause_s = min(pause_s * 2, _LAST_RETRY_S)
+
+    async def _attach(self, client: Client) -> None:
+        await client.subscribe(f"{self._inbox}.*", cb=self._on_answer)
+        for subscription in self._subscriptions:
+            await subscription.attach(client)
+        self._client = client
+        if not await self.reachable(_PROBE_WAIT_S):
+            raise ConnectionError("no round trip")
+        if self._first.is_set():
+            log.info("fabric: connected again", name=self._name)
+            self._notify(self._on_reconnect)
+        self._first.set()
+
+    async def _watch(self, client: Client, lost: asyncio.Event) -> None:
+        """Return when the connection is gone: closed, or silent for several probes (a stopped or cut-off server)."""
+        misses = 0
+        while client.is_connected and misses < _PROBE_MISSES:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PROBE_EVERY_S):
+                    await lost.wait()
+            lost.clear()
+            misses = 0 if await self.reachable(_PROBE_WAIT_S) else misses + 1
+
+    def _notify(self, notice: Notice | None) -> None:
+        if notice is None:
+            return
+
+        async def call() -> None:
+            try:
+                await notice()
+            except Exception:
+                log.exception("fabric: a connection notice failed")
+
+        task = asyncio.create_task(call())
+        self._notices.add(task)
+        task.add_done_callback(self._notices.discard)

@@ -1,0 +1,93 @@
+"""A served subject: messages in, handlers run, answers out. Nothing that comes in can end it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+
+from wasmgrid.core import wire
+from wasmgrid.core.errors import ProtocolMismatch, WasmgridError
+
+Handler = Callable[[wire.Message, str], Awaitable[wire.Message | None]]
+Reply = Callable[[str, wire.Message], Awaitable[None]]
+
+_PENDING_MESSAGES = 1 << 20
+_PENDING_BYTES = 512 << 20
+
+log = structlog.get_logger()
+
+
+class Subscription:
+    """Made by `Fabric.serve`. Handlers start in the order of arrival and run concurrently, `concurrency` at most.
+
+    What cannot be decoded is dropped and logged. A handler that raises is logged and answers nothing, so whoever asked
+    meets its time-out and asks again or settles it otherwise.
+    """
+
+    def __init__(self, subject: str, queue: str, handler: Handler, reply: Reply, concurrency: int) -> None:
+        self.subject = subject
+        self.dropped = 0
+        self._queue = queue
+        self._handler = handler
+        self._reply = reply
+        self._slots = asyncio.Semaphore(concurrency)
+        self._running: set[asyncio.Task[None]] = set()
+        self._link: NatsSubscription | None = None
+        self._stopped = False
+
+    async def attach(self, client: Client) -> None:
+        """Subscribe on a new connection."""
+        if not self._stopped:
+            self._link = await client.subscribe(
+                self.subject,
+                queue=self._queue,
+                cb=self._deliver,
+                pending_msgs_limit=_PENDING_MESSAGES,
+                pending_bytes_limit=_PENDING_BYTES,
+            )
+
+    async def stop(self) -> None:
+        """Take no more messages; handlers that run are cancelled."""
+        self._stopped = True
+        link, self._link = self._link, None
+        if link is not None:
+            with contextlib.suppress(nats.errors.Error):  # the connection is closed, and the subscription with it
+                await link.unsubscribe()
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _deliver(self, msg: Msg) -> None:
+        try:
+            message = wire.decode(msg.data)
+        except ProtocolMismatch as error:
+            self.dropped += 1
+            if self.dropped & (self.dropped - 1) == 0:  # the 1st, 2nd, 4th, 8th ...: a flood does not fill the log
+                log.warning("fabric: message dropped", subject=self.subject, dropped=self.dropped, error=error.message)
+            return
+        await self._slots.acquire()
+        task = asyncio.create_task(self._handle(message, msg.reply))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._slots.release()
+
+    async def _handle(self, message: wire.Message, reply: str) -> None:
+        try:
+            answer = await self._handler(message, reply)
+            if answer is not None and reply:
+                await self._reply(reply, answer)
+        except WasmgridError as error:
+            log.warning("fabric: not answered", subject=self.subject, message=type(message).__name__, error=str(error))
+        except Exception:
+            log.exception("fabric: a handler failed", subject=self.subject, message=type(message).__name__)

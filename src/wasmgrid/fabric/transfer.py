@@ -1,0 +1,199 @@
+"""Blobs across the fabric, in frames that stay under its payload limit; several frames are on their way at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from wasmgrid.core import wire
+from wasmgrid.core.errors import (
+    DigestMismatch,
+    InvalidField,
+    NotFound,
+    ProtocolMismatch,
+    TimedOutWaiting,
+    TooLarge,
+    Unavailable,
+    Unreachable,
+)
+from wasmgrid.core.wire import FRAME_BYTES
+from wasmgrid.fabric import subjects
+from wasmgrid.fabric.connection import Fabric
+
+_WINDOW = 4  # frames under way: 2 MiB of memory per transfer
+_FRAME_S = 30.0
+_LAST_FRAME_S = 60.0  # its answer comes when the blob is durable
+_TRIES = 4
+_PAUSE_S = 0.1
+_REFUSALS = {kind.code: kind for kind in (DigestMismatch, TooLarge, InvalidField)}
+
+T = TypeVar("T")
+
+
+async def fetch(fabric: Fabric, sha256: str, dest: Path, *, max_bytes: int) -> int:
+    """Bring a blob to the file `dest`, which appears whole with its digest checked, or not at all. Its size in bytes.
+
+    Raises `NotFound` where no server has it, `TooLarge` before anything is written, `DigestMismatch`, `Unreachable` or
+    `TimedOutWaiting` when the servers stay away for several tries.
+    """
+    first = await _frame(fabric, sha256, 0)
+    if first.size > max_bytes:
+        raise TooLarge(f"blob {sha256[:12]} has {first.size} bytes, the limit here is {max_bytes}")
+
+    async def rest() -> AsyncIterator[Coroutine[Any, Any, wire.BlobFrame]]:
+        for offset in range(FRAME_BYTES, first.size, FRAME_BYTES):
+            yield _frame(fabric, sha256, offset)
+
+    temporary = dest.with_name(f".{dest.name}.{secrets.token_hex(4)}")
+    writer = await asyncio.to_thread(_Writer, temporary)
+    try:
+        async with aclosing(_in_order(rest())) as frames:
+            await asyncio.to_thread(writer.write, first.data)
+            async for frame in frames:
+                await asyncio.to_thread(writer.write, frame.data)
+        await asyncio.to_thread(writer.finish, sha256, dest)
+    except BaseException:
+        await asyncio.to_thread(writer.discard)
+        raise
+    return first.size
+
+
+async def upload(fabric: Fabric, server_id: str, sha256: str, source: Path | bytes) -> None:
+    """Give a blob to one server; when this returns, it is durable there.
+
+    Raises what the server refuses it with (`DigestMismatch`, `TooLarge`, `Unavailable`: a full disk), `Unreachable` or
+    `TimedOutWaiting` when that server stays away for several tries.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            await _upload_once(fabric, server_id, sha256, source)
+        except (Unreachable, TimedOutWaiting, _Interrupted) as error:
+            if not tries_left:
+                raise Unreachable(f"server {server_id} did not take a blob: {error}") from error
+            await asyncio.sleep(_PAUSE_S * (_TRIES - tries_left))
+        else:
+            return
+
+
+async def _upload_once(fabric: Fabric, server_id: str, sha256: str, source: Path | bytes) -> None:
+    subject = subjects.server_blobs(server_id)
+    name = secrets.token_hex(8)
+
+    async def puts() -> AsyncIterator[Coroutine[Any, Any, None]]:
+        offset = 0
+        async with aclosing(_pieces(source)) as pieces:
+            async for data, last in pieces:
+                put = wire.BlobPut(upload=name, sha256=sha256, offset=offset, data=data, last=last)
+                yield _put(fabric, subject, put)
+                offset += len(data)
+
+    async with aclosing(_in_order(puts())) as answers:
+        async for _ in answers:
+            pass
+
+
+async def _put(fabric: Fabric, subject: str, put: wire.BlobPut) -> None:
+    answer = await fabric.request(subject, put, timeout_s=_LAST_FRAME_S if put.last else _FRAME_S)
+    if not isinstance(answer, wire.BlobPutAck):
+        raise ProtocolMismatch(f"expected a blob answer, got {type(answer).__name__}")
+    code, _, message = answer.error.partition(": ")
+    if code == _Interrupted.code:
+        raise _Interrupted(message)
+    if code:
+        raise _REFUSALS.get(code, Unavailable)(message)
+
+
+class _Interrupted(Unavailable):
+    """The server knows nothing of the frames before this one (it was restarted): begin again."""
+
+    code = "upload_interrupted"
+
+
+def interrupted() -> Unavailable:
+    """What a server says to a frame in the middle of an upload that it does not know."""
+    return _Interrupted("the upload is not known here")
+
+
+async def _pieces(source: Path | bytes) -> AsyncGenerator[tuple[bytes, bool], None]:
+    """The frames of a blob, each with whether it is the last; an empty blob has one, empty."""
+    if isinstance(source, bytes):
+        for offset in range(0, max(len(source), 1), FRAME_BYTES):
+            yield source[offset : offset + FRAME_BYTES], offset + FRAME_BYTES >= len(source)
+        return
+    file = await asyncio.to_thread(source.open, "rb")
+    with file:
+        data = await asyncio.to_thread(file.read, FRAME_BYTES)
+        last = False
+        while not last:
+            following = await asyncio.to_thread(file.read, FRAME_BYTES)
+            last = not following
+            yield data, last
+            data = following
+
+
+async def _frame(fabric: Fabric, sha256: str, offset: int) -> wire.BlobFrame:
+    answer = await _ask_again(fabric, subjects.blobs(), wire.BlobRequest(sha256=sha256, offset=offset))
+    if not isinstance(answer, wire.BlobFrame):
+        raise ProtocolMismatch(f"expected a blob frame, got {type(answer).__name__}")
+    if answer.size < 0:
+        raise NotFound(f"no server has the blob {sha256}")
+    if len(answer.data) != min(FRAME_BYTES, answer.size - offset):
+        raise ProtocolMismatch(f"a frame of {len(answer.data)} bytes at {offset} of {answer.size}")
+    return answer
+
+
+async def _ask_again(fabric: Fabric, subject: str, message: wire.Message) -> wire.Message:
+    """A request that may be repeated, over a reconnection or a restart of a server."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            return await fabric.request(subject, message, timeout_s=_FRAME_S)
+        except (Unreachable, TimedOutWaiting):
+            if not tries_left:
+                raise
+            await asyncio.sleep(_PAUSE_S * 2 ** (_TRIES - tries_left))
+    raise AssertionError  # the last try returns or raises
+
+
+async def _in_order(asks: AsyncIterator[Coroutine[Any, Any, T]]) -> AsyncGenerator[T, None]:
+    """The answers in the order of the questions, a window of which runs ahead."""
+    ahead: deque[asyncio.Task[T]] = deque()
+    try:
+        async for ask in asks:
+            ahead.append(asyncio.create_task(ask))
+            if len(ahead) >= _WINDOW:
+                yield await ahead.popleft()
+        while ahead:
+            yield await ahead.popleft()
+    finally:
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)
+
+
+class _Writer:
+    """A temporary file and the digest of what went in; used from threads, one call at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._digest = hashlib.sha256()
+        self._file = path.open("xb")
+
+    def write(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._file.write(data)
+
+    def finish(self, sha256: str, dest: Path) -> None:
+        self._file.close()
+        if self._digest.hexdigest() != sha256:
+            raise DigestMismatch(f"blob {sha256[:12]} arrived as {self._digest.hexdigest()[:12]}")
+        self._path.replace(dest)
+
+    def discard(self) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
