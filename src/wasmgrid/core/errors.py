@@ -57,6 +57,12 @@ class TooLarge(WasmgridError):
     code = "too_large"
 
 
+class SlowRequest(WasmgridError):
+    """A request's body came in slower than the stated floor."""
+
+    code = "slow_request"
+
+
 class Unauthorized(WasmgridError):
     """No token, or not a token of this grid."""
 
