@@ -42,6 +42,26 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = 0
 
 
+class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker as JSON. `state` is joined, draining, unheard, left or lost; `used` is what its tasks take.
+
+    `silent_s` is how long ago its last word came; None where it has left.
+    """
+
+    id: str
+    state: str
+    labels: dict[str, str]
+    capacity: Resources
+    used: Resources
+    running: list[str]
+    toolchains: list[Toolchain]
+    builds_only: bool
+    hostname: str
+    version: str
+    silent_s: float | None
+    cached_modules: int = 0
+
+
 def check_id(text: str, *, field: str) -> str:
     """`text` where it may be an id (it becomes part of NATS subjects and paths), else `InvalidField`."""
     if _ID.fullmatch(text) is None:

@@ -26,6 +26,7 @@ _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 5.0
 _PROBE_EVERY_S, _PROBE_WAIT_S, _PROBE_MISSES = 3.0, 3.0, 2
 _MAX_UNSENT_BYTES = 16 << 20  # beyond it, publish waits for the socket
 _NO_RESPONDERS = "503"
+_POSTED_REMEMBERED = 4096  # the server says at once that nobody listens; older posts were heard
 
 log = structlog.get_logger()
 
@@ -56,6 +57,7 @@ class Fabric:
         self._inbox = f"_INBOX.{secrets.token_hex(12)}"
         self._tokens = itertools.count()
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
+        self._posted: dict[str, Callable[[], None]] = {}
         self._notices: set[asyncio.Task[None]] = set()
         self._supervisor: asyncio.Task[None] | None = None
 
@@ -109,6 +111,14 @@ class Fabric:
     async def publish(self, subject: str, message: wire.Message, *, reply: str = "") -> None:
         """Send and forget. Raises `Unreachable` without a connection, `TooLarge` over the server's payload limit."""
         await self._send(subject, wire.encode(message), reply)
+
+    async def post(self, subject: str, message: wire.Message, *, unheard: Callable[[], None]) -> None:
+        """Send without waiting for an answer; `unheard` is called where nobody serves `subject`. Raises as `publish`."""
+        token = str(next(self._tokens))
+        self._posted[token] = unheard
+        if len(self._posted) > _POSTED_REMEMBERED:
+            del self._posted[next(iter(self._posted))]
+        await self._send(subject, wire.encode(message), f"{self._inbox}.{token}")
 
     async def request(self, subject: str, message: wire.Message, *, timeout_s: float) -> wire.Message:
         """Ask one of those who serve `subject`.
@@ -177,7 +187,12 @@ class Fabric:
             self._waiting.pop(token, None)
 
     async def _on_answer(self, msg: Msg) -> None:
-        future = self._waiting.get(msg.subject.rpartition(".")[2])
+        token = msg.subject.rpartition(".")[2]
+        unheard = self._posted.pop(token, None)
+        if unheard is not None:
+            unheard()
+            return
+        future = self._waiting.get(token)
         if future is not None and not future.done():
             future.set_result(msg)
 

@@ -7,7 +7,6 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.wire import Assign, BuildWork, Heartbeat, Inventory, Leave, Progress, Refused, Results, RunWork, Work
 from wasmgrid.protocol import buildlife, handover, requests, workers
 from wasmgrid.protocol.events import (
@@ -16,8 +15,6 @@ from wasmgrid.protocol.events import (
     Command,
     Event,
     JobArrived,
-    LiveJob,
-    LiveTask,
     ModulesPruned,
     Said,
     Tick,
@@ -26,10 +23,8 @@ from wasmgrid.protocol.events import (
     Written,
 )
 from wasmgrid.protocol.jobs import Job
-from wasmgrid.protocol.leases import Lease
 from wasmgrid.protocol.state import Settings, State
 from wasmgrid.protocol.tasks import Task
-from wasmgrid.scheduling.explain import Why, explain
 from wasmgrid.scheduling.scheduler import Placement
 
 
@@ -67,61 +62,6 @@ class Leader:
         """Note what happened; what is to be done about it, in order."""
         self._note(event, now)
         return self._finish(now)
-
-    def live(self, job_id: int) -> LiveJob | None:
-        """What is known of an unfinished job beyond the store; None where it is finished or unknown."""
-        job = self._state.jobs.get(job_id)
-        if job is None or job.finished:
-            return None
-        held = [self._state.task_of("run", job_id, index) for index in range(job.task_count)]
-        tasks = [
-            LiveTask(
-                index=task.id.index,
-                attempt=task.attempt,
-                worker_id=task.worker_id,
-                phase=task.phase,
-                detail=task.detail,
-            )
-            for task in held
-            if task is not None and task.attempt is not None
-        ]
-        return LiveJob(state=job.state, reason=self._reason(job, tasks), started_at=job.started_at, tasks=tasks)
-
-    def why(self, job_id: int) -> Why | None:
-        """Why the job does not run, per worker; None where it is finished or unknown."""
-        job = self._state.jobs.get(job_id)
-        if job is None or job.finished:
-            return None
-        if job.state is JobState.RUNNING:
-            return Why(reason="it runs")
-        if job.state is JobState.BUILDING:
-            return self._why_building(job)
-        why = explain(job.shape, self._state.scheduler.pool)
-        if not self._state.takeover.settled and job.old:
-            return Why(reason="the server just took over and asks the workers what they hold", workers=why.workers)
-        return why
-
-    def lease(self, worker_id: str) -> Lease | None:
-        """The worker as it is known, or None."""
-        return self._state.leases.get(worker_id)
-
-    def _why_building(self, job: Job) -> Why:
-        """Its build runs (then the reason says what it is busy with), or waits for a worker like any task."""
-        build = self._state.builds.of_job(job.id)
-        task = self._state.task_of("build", build.id, 0) if build is not None and build.id is not None else None
-        if task is not None and task.attempt is None and not task.withheld:
-            return explain(task.shape, self._state.scheduler.pool)
-        return Why(reason=job.reason or "building")
-
-    def _reason(self, job: Job, tasks: list[LiveTask]) -> str | None:
-        if job.cancelling:
-            return "stopping: cancelled on request"
-        if job.state is JobState.RUNNING:
-            return job.reason
-        if tasks:
-            return f"{tasks[0].phase} on {tasks[0].worker_id}"
-        why = self.why(job.id)
-        return why.reason if why else None
 
     def _note(self, event: Event, now: float) -> None:
         state = self._state

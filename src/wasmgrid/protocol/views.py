@@ -1,0 +1,108 @@
+"""What a leader's memory says to people: read-only functions over `State`."""
+
+from __future__ import annotations
+
+from wasmgrid.core.job import StoredSpec
+from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.worker import Toolchain, WorkerView
+from wasmgrid.protocol.events import LiveJob, LiveTask
+from wasmgrid.protocol.jobs import Job
+from wasmgrid.protocol.leases import Lease
+from wasmgrid.protocol.state import State
+from wasmgrid.scheduling.explain import Why, explain, mismatches
+from wasmgrid.scheduling.shape import run_shape
+
+
+def live(state: State, job_id: int) -> LiveJob | None:
+    """What is known of an unfinished job beyond the store; None where it is finished or unknown."""
+    job = state.jobs.get(job_id)
+    if job is None or job.finished:
+        return None
+    held = [state.task_of("run", job_id, index) for index in range(job.task_count)]
+    tasks = [
+        LiveTask(
+            index=task.id.index, attempt=task.attempt, worker_id=task.worker_id, phase=task.phase, detail=task.detail
+        )
+        for task in held
+        if task is not None and task.attempt is not None
+    ]
+    return LiveJob(state=job.state, reason=_reason(state, job, tasks), started_at=job.started_at, tasks=tasks)
+
+
+def why(state: State, job_id: int) -> Why | None:
+    """Why the job does not run, per worker; None where it is finished or unknown."""
+    job = state.jobs.get(job_id)
+    if job is None or job.finished:
+        return None
+    if job.state is JobState.RUNNING:
+        return Why(reason="it runs")
+    if job.state is JobState.BUILDING:
+        return _why_building(state, job)
+    answer = explain(job.shape, state.scheduler.pool)
+    if job.old and not state.takeover.settled:
+        return Why(reason="the server just took over and asks the workers what they hold", workers=answer.workers)
+    return answer
+
+
+def workers(state: State, now: float) -> list[WorkerView]:
+    """Every worker that has a lease."""
+    return [_worker(state, lease, now) for lease in state.leases.all()]
+
+
+def toolchains(state: State) -> list[Toolchain]:
+    """Each toolchain identity once, as ready where some worker has it so."""
+    best: dict[str, Toolchain] = {}
+    for info in state.scheduler.pool.infos():
+        for toolchain in info.toolchains:
+            if toolchain.identity not in best or toolchain.ready:
+                best[toolchain.identity] = toolchain
+    return sorted(best.values(), key=lambda toolchain: (toolchain.language, not toolchain.ready))
+
+
+def submission_warnings(state: State, spec: StoredSpec) -> list[str]:
+    """What a person should know at once: that nobody here could ever run this."""
+    pool, shape = state.scheduler.pool, run_shape(spec)
+    if not pool.infos():
+        return ["no worker has joined this grid; the job waits for one: wasmgrid worker"]
+    if pool.ever_fits(shape):
+        return []
+    reasons = [f"{info.id} {'; '.join(mismatches(shape, info))}" for info in pool.infos()[:3]]
+    return [f"no worker here could ever run this, it waits for one that can: {' · '.join(reasons)}"]
+
+
+def _why_building(state: State, job: Job) -> Why:
+    """Its build runs (then the reason says what it is busy with), or waits for a worker like any task."""
+    build = state.builds.of_job(job.id)
+    task = state.task_of("build", build.id, 0) if build is not None and build.id is not None else None
+    if task is not None and task.attempt is None and not task.withheld:
+        return explain(task.shape, state.scheduler.pool)
+    return Why(reason=job.reason or "building")
+
+
+def _reason(state: State, job: Job, tasks: list[LiveTask]) -> str | None:
+    if job.cancelling:
+        return "stopping: cancelled on request"
+    if job.state is JobState.RUNNING:
+        return job.reason
+    if tasks:
+        return f"{tasks[0].phase} on {tasks[0].worker_id}"
+    answer = why(state, job.id)
+    return answer.reason if answer else None
+
+
+def _worker(state: State, lease: Lease, now: float) -> WorkerView:
+    info = lease.info
+    running = [f"{'job' if task.id.kind == 'run' else 'build'} {task.id.id}" for task in state.tasks.held_by(info.id)]
+    return WorkerView(
+        id=info.id,
+        state="unheard" if lease.unheard else "draining" if lease.draining else "joined",
+        labels=info.labels,
+        capacity=info.capacity,
+        used=info.capacity - state.scheduler.pool.free(info.id),
+        running=sorted(running),
+        toolchains=info.toolchains,
+        builds_only=info.builds_only,
+        hostname=info.hostname,
+        version=info.version,
+        silent_s=round(max(0.0, now - lease.seen_at), 3),
+    )
