@@ -1,0 +1,24 @@
+"""C: clang with a WASI libc, setjmp, signals and mmap emulated."""
+
+from __future__ import annotations
+
+from wasmgrid.build.toolchains import cfamily
+from wasmgrid.build.toolchains.language import Flag, Language, pattern
+from wasmgrid.build.toolchains.sysroot import SYSROOT
+
+C = Language(
+    name="c",
+    suffixes=cfamily.C_SUFFIXES,
+    looks_like=pattern(r"^\s*#\s*include\s*[<\"]\S+\.h[>\"]|\bint\s+main\s*\("),
+    main=pattern(cfamily.HAS_MAIN),
+    flags=(
+        Flag(
+            pattern=r"-std=(c|gnu|iso9899:)(89|90|99|9x|11|1x|17|18|2x|23|2y|1990|1999|2011|2017|2018)",
+            shown="-std=c17",
+        ),
+        *cfamily.FLAGS,
+    ),
+    components=(SYSROOT,),
+    compile=cfamily.compile_family,
+    hello={"hello.c": '#include <stdio.h>\nint main(void) { return puts("hello") < 0; }\n'},
+)

@@ -1,0 +1,101 @@
+"""What C and C++ share: how clang and wasm-ld out of the wheel `ziglang` are called with our own read-only sysroot.
+
+Neither needs a cache or writes anywhere but into the work directory.
+"""
+
+from __future__ import annotations
+
+import re
+
+from wasmgrid.build.toolchains.language import Command, Flag, Unit
+
+C_SUFFIXES = (".c",)
+CPP_SUFFIXES = (".cc", ".cpp", ".cxx", ".c++", ".C", ".cp")
+
+HAS_MAIN = r"^[^\n/#]*\bmain\s*\("
+
+# Values of -D are one argument each, never split and never read as an option: anything printable may stand there.
+FLAGS = (
+    Flag(pattern=r"-O[0123sgz]?", shown="-O0 to -O3, -Os, -Oz"),
+    Flag(pattern=r"-D[A-Za-z_]\w*(=[^\x00-\x1f\x7f]*)?", shown="-DNAME[=VALUE]"),
+    Flag(pattern=r"-U[A-Za-z_]\w*", shown="-UNAME"),
+    Flag(pattern=r"-W[a-z0-9][a-z0-9+=-]*", shown="-Wall, -Wextra, -Wno-..."),
+    Flag(
+        pattern=r"-f(no-)?(strict-aliasing|fast-math|wrapv|signed-char|exceptions|rtti)",
+        shown="-fwrapv, -ffast-math ...",
+    ),
+    Flag(pattern=r"-I(?!.*(^|/)\.\.(/|$))[\w][\w./-]*", shown="-IDIRECTORY (of the project)"),
+    Flag(pattern=r"-l(m|c|rt|pthread|dl|util)", shown="-lm"),
+    Flag(pattern=r"-msimd128", shown="-msimd128"),
+)
+
+_EMULATED = ("SIGNAL", "MMAN", "PROCESS_CLOCKS", "GETPID")
+_EXCEPTIONS = ["-mexception-handling", "-mllvm", "-wasm-use-legacy-eh=false", "-mllvm", "-wasm-enable-sjlj"]
+_LIBRARIES = """
+    -lc++ -lc++abi -lunwind -lsetjmp -lwasi-emulated-mman -lwasi-emulated-signal -lwasi-emulated-process-clocks
+    -lwasi-emulated-getpid -lc -lclang_rt.builtins-wasm32
+"""
+
+
+def compile_family(unit: Unit) -> list[Command]:
+    """One clang run per source file beside or below the entry, then one link."""
+    sources = _sources(unit)
+    objects = [f"{unit.out}/{number}.o" for number in range(len(sources))]
+    compiles = [_clang(unit, source, made) for source, made in zip(sources, objects, strict=True)]
+    return [*compiles, _link(unit, objects)]
+
+
+def _sources(unit: Unit) -> list[str]:
+    """The entry and every other C or C++ file in its directory and below, but for those with a main of their own."""
+    root = unit.entry.rpartition("/")[0]
+    beside = [
+        path
+        for path in sorted(unit.files)
+        if path != unit.entry
+        and path.endswith(C_SUFFIXES + CPP_SUFFIXES)
+        and (not root or path.startswith(f"{root}/"))
+        and not re.search(HAS_MAIN, unit.texts[path].decode("utf-8", "replace"), re.MULTILINE)
+    ]
+    return [unit.entry, *beside]
+
+
+def _clang(unit: Unit, source: str, made: str) -> Command:
+    sysroot = unit.tools["sysroot"]
+    cpp = source.endswith(CPP_SUFFIXES)
+    language = ["-nostdinc++", "-isystem", f"{sysroot}/include/c++/v1", "-fwasm-exceptions"] if cpp else []
+    flags = [flag for flag in unit.flags if _fits(flag, cpp=cpp) and not flag.startswith("-l")]
+    return Command(
+        argv=[
+            f"{unit.tools['zig']}/ziglang/zig",
+            "clang",
+            "--target=wasm32-wasip1",
+            "-nostdinc",
+            *language,
+            *("-isystem", f"{sysroot}/clang/include", "-isystem", f"{sysroot}/include"),
+            *(f"-D_WASI_EMULATED_{name}" for name in _EMULATED),
+            *_EXCEPTIONS,
+            *("-I", ".", "-O2", *flags),
+            *("-c", "./" + source, "-o", made),
+        ]
+    )
+
+
+def _fits(flag: str, *, cpp: bool) -> bool:
+    """In a program of both languages each file gets the -std= of its own."""
+    return not flag.startswith("-std=") or ("++" in flag) == cpp
+
+
+def _link(unit: Unit, objects: list[str]) -> Command:
+    library = f"{unit.tools['sysroot']}/lib"
+    return Command(
+        argv=[
+            f"{unit.tools['zig']}/ziglang/zig",
+            "wasm-ld",
+            *("--gc-sections", "-s", "-z", "stack-size=1048576", "--stack-first"),
+            f"-L{library}",
+            f"{library}/crt1-command.o",
+            *objects,
+            *_LIBRARIES.split(),
+            *("-o", unit.module),
+        ]
+    )

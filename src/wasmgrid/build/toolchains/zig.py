@@ -1,0 +1,90 @@
+"""Zig, out of the wheel `ziglang`, whose clang and wasm-ld also serve C, C++ and Rust."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wasmgrid.build.toolchains.language import Command, Component, Flag, Language, Unit, pattern
+from wasmgrid.build.toolchains.pins import ZIGLANG
+
+if TYPE_CHECKING:
+    from wasmgrid.build.installation import Installation
+
+_HELLO = """\
+const std = @import("std");
+pub fn main() void {
+    const iovs = [_]std.os.wasi.ciovec_t{.{ .base = "hello\\n", .len = 6 }};
+    var written: usize = 0;
+    _ = std.os.wasi.fd_write(1, &iovs, 1, &written);
+}
+"""
+
+
+def _install_wheel(into: Installation) -> None:
+    into.wheel(ZIGLANG)
+    (into.root / "ziglang" / "zig").chmod(0o755)
+
+
+def _warm(into: Installation) -> None:
+    """Zig compiles parts of its standard library at first use: five seconds that every build would pay."""
+    into.compile_hello(ZIG, tools={"zigcache": into.root})
+
+
+ZIG_WHEEL = Component(
+    name="zig",
+    version=ZIGLANG.version,
+    revision=ZIGLANG.revision,
+    install=_install_wheel,
+    download_mb=100,
+    disk_mb=400,
+    install_s=10,
+)
+
+_ZIG_CACHE = Component(
+    name="zigcache",
+    version=ZIGLANG.version,
+    revision=f"{ZIGLANG.revision}/1",
+    install=_warm,
+    download_mb=0,
+    disk_mb=20,
+    install_s=10,
+    needs=(ZIG_WHEEL,),
+)
+
+
+def _compile(unit: Unit) -> list[Command]:
+    flags = [part for flag in unit.flags for part in (["-O", flag[2:].strip()] if flag.startswith("-O") else [flag])]
+    mode = [] if "-O" in flags else ["-O", "ReleaseSafe"]
+    return [
+        Command(
+            argv=[
+                f"{unit.tools['zig']}/ziglang/zig",
+                "build-exe",
+                *("-target", "wasm32-wasi"),
+                *mode,
+                *flags,
+                *("--cache-dir", f"{unit.temp}/zig", "--global-cache-dir", unit.tools["zigcache"]),
+                f"-femit-bin={unit.module}",
+                unit.entry,
+            ]
+        )
+    ]
+
+
+ZIG = Language(
+    name="zig",
+    suffixes=(".zig",),
+    aliases=("ziglang",),
+    looks_like=pattern(r"@import\(\"|\bpub fn main\([^)]*\)\s*(!|void\b|anyerror\b|u8\b)"),
+    main=pattern(r"\bpub fn main\s*\("),
+    flags=(
+        Flag(
+            pattern=r"-O ?(Debug|ReleaseSafe|ReleaseFast|ReleaseSmall)", shown="-OReleaseFast, -OReleaseSmall, -ODebug"
+        ),
+        Flag(pattern=r"-f(no-)?(strip|single-threaded|error-tracing)", shown="-fstrip, -fsingle-threaded"),
+    ),
+    components=(ZIG_WHEEL, _ZIG_CACHE),
+    overlays=("zigcache",),
+    compile=_compile,
+    hello={"hello.zig": _HELLO},
+)
