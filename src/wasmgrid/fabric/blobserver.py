@@ -20,7 +20,7 @@ from wasmgrid.fabric.transfer import interrupted
 
 _MAX_UPLOADS = 256
 _STALL_S = 60.0  # an upload that hears nothing for so long is dropped; an ended one is remembered for so long
-_TURN_S = 20.0  # how long a frame waits for those before it
+_TURN_S = 12.0  # how long a frame waits for those before it
 _AHEAD = 4
 
 log = structlog.get_logger()
@@ -59,15 +59,14 @@ class BlobServer:
         ]
 
     async def stop(self) -> None:
-        """Answer no more; unfinished uploads are dropped."""
-        for subscription in self._subscriptions:
-            await subscription.stop()
+        """Answer no more; unfinished uploads are dropped, which their frames under way are told."""
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
-        for upload in self._uploads.values():
-            await upload.drop()
-        self._uploads.clear()
+        for name in list(self._uploads):
+            await self._uploads.pop(name).drop()
+        for subscription in self._subscriptions:
+            await subscription.stop()
 
     async def _get(self, message: wire.Message, _reply: str) -> wire.Message | None:
         if not isinstance(message, wire.BlobRequest):
@@ -109,8 +108,7 @@ class BlobServer:
             await asyncio.sleep(_STALL_S / 6)
             for name, upload in list(self._uploads.items()):
                 if upload.idle_s() > _STALL_S:
-                    del self._uploads[name]
-                    await upload.drop()
+                    await self._uploads.pop(name).drop()
 
 
 class _Upload:
@@ -148,7 +146,10 @@ class _Upload:
         except TimeoutError:
             raise interrupted() from None
         if put.last or self._stored.done():
-            await asyncio.shield(self._stored)
+            await asyncio.wait([self._stored])
+            if self._stored.cancelled():
+                raise interrupted()
+            self._stored.result()
         return self._received
 
     async def _take_in_turn(self, put: wire.BlobPut) -> None:

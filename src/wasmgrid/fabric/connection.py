@@ -113,7 +113,7 @@ class Fabric:
         await self._send(subject, wire.encode(message), reply)
 
     async def post(self, subject: str, message: wire.Message, *, unheard: Callable[[], None]) -> None:
-        """Send without waiting for an answer; `unheard` is called where nobody serves `subject`. Raises as `publish`."""
+        """`publish`, and `unheard` is called, soon, where nobody serves `subject`."""
         token = str(next(self._tokens))
         self._posted[token] = unheard
         if len(self._posted) > _POSTED_REMEMBERED:
@@ -127,7 +127,7 @@ class Fabric:
         (also when the connection broke meanwhile); it may have been done. `ProtocolMismatch`: an answer that is none.
         """
         answer = await self._ask(subject, wire.encode(message), timeout_s)
-        if answer.headers and answer.headers.get("Status") == _NO_RESPONDERS:
+        if _nobody(answer):
             raise Unreachable(f"nobody serves {subject}")
         return wire.decode(answer.data)
 
@@ -190,7 +190,8 @@ class Fabric:
         token = msg.subject.rpartition(".")[2]
         unheard = self._posted.pop(token, None)
         if unheard is not None:
-            unheard()
+            if _nobody(msg):
+                unheard()
             return
         future = self._waiting.get(token)
         if future is not None and not future.done():
@@ -268,3 +269,8 @@ class Fabric:
         task = asyncio.create_task(call())
         self._notices.add(task)
         task.add_done_callback(self._notices.discard)
+
+
+def _nobody(msg: Msg) -> bool:
+    """Whether this is the server's word that nobody serves the subject."""
+    return msg.headers is not None and msg.headers.get("Status") == _NO_RESPONDERS

@@ -27,7 +27,7 @@ from wasmgrid.fabric import subjects
 from wasmgrid.fabric.connection import Fabric
 
 _WINDOW = 4  # frames under way: 2 MiB of memory per transfer
-_FRAME_S = 30.0
+_FRAME_S = 15.0
 _LAST_FRAME_S = 60.0  # its answer comes when the blob is durable
 _TRIES = 4
 _PAUSE_S = 0.1
