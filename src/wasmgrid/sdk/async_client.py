@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import BinaryIO, Self, TypeVar
+from typing import IO, Self, TypeVar
 
 import httpx
 
@@ -82,7 +82,7 @@ class AsyncClient:
                     if said is not None:
                         yield said
 
-    async def download(self, call: Download, into: BinaryIO) -> int:
+    async def download(self, call: Download, into: IO[bytes]) -> int:
         """Write the answer's bytes to `into`; returns how many there were."""
         size = 0
         async with self._opened(call, timeout_s=self._timeout_s) as response:
@@ -123,6 +123,8 @@ class AsyncClient:
         headers = {"Content-Type": request.content_type} if body else {}
         if isinstance(body, Blob):
             headers["Content-Length"] = str(body.size)
+        if request.last_event_id:
+            headers["Last-Event-ID"] = request.last_event_id
         content = _chunks_of(body) if isinstance(body, Blob) else body
         timeout = httpx.Timeout(timeout_s + request.wait_s, connect=CONNECT_S)
         try:

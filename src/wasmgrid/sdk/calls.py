@@ -33,6 +33,7 @@ class Request:
     body: bytes | Blob = b""
     content_type: str = "application/json"
     wait_s: float = 0.0
+    last_event_id: str | None = None  # of a stream that was cut off
     repeatable: bool = True  # sending it twice does what sending it once does
 
     @property
@@ -63,16 +64,17 @@ class Download(Request):
 
 
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Output from `offset` on. `stream` is stdout, stderr, or end (then `data` is empty: the task has ended)."""
+    """Output from `offset` on, where `stream` is stdout or stderr.
+
+    `restart`: another attempt began (the worker was lost, say), whose output comes from its beginning. `end`: no more
+    will come; `state` is the job's. `id` is what `logs` takes to go on behind this chunk.
+    """
 
     stream: str
     offset: int = 0
     data: bytes = b""
-
-    @property
-    def next_offset(self) -> int:
-        """Where the output after this chunk begins."""
-        return self.offset + len(self.data)
+    state: str = ""
+    id: str = ""
 
 
 def submit(spec: JobSpec, *, wait_s: float = 0.0) -> Call[views.Job]:
@@ -144,6 +146,11 @@ def version() -> Call[views.Version]:
     return Call(method="GET", path="/v1/version", decode=_json(views.Version))
 
 
+def ready() -> Call[None]:
+    """Answers where the server is ready for work, else fails."""
+    return Call(method="GET", path="/readyz", decode=lambda _: None)
+
+
 def prune(policy: Mapping[str, Any]) -> Call[dict[str, Any]]:
     """Remove what is old; the answer counts what went."""
     return Call(method="POST", path="/v1/prune", body=msgspec.json.encode(policy), decode=_json(dict[str, Any]))
@@ -166,10 +173,10 @@ def put_blob(kind: str, blob: Blob) -> Call[None]:
     )
 
 
-def logs(job_id: JobId, *, stdout_offset: int = 0, stderr_offset: int = 0, follow: bool = True) -> Stream[LogChunk]:
-    """Output from these offsets on, as it comes where `follow`; the last chunk's stream is `end`."""
-    query = {"stdout_offset": stdout_offset, "stderr_offset": stderr_offset, "follow": str(follow).lower()}
-    return Stream(method="GET", path=_of(job_id, "logs"), query=query, decode=_log_chunk)
+def logs(job_id: JobId, *, follow: bool = True, after: str | None = None) -> Stream[LogChunk]:
+    """Output from its beginning or `after` a chunk's id, as it comes where `follow`; the last chunk is `end`."""
+    query = {"follow": str(follow).lower()}
+    return Stream(method="GET", path=_of(job_id, "logs"), query=query, last_event_id=after or None, decode=_log_chunk)
 
 
 def events(job_id: JobId) -> Stream[views.Job]:
@@ -222,16 +229,15 @@ class _LogData(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = 0
     data: str = ""
     base64: bytes | None = None
+    state: str | None = None
 
 
 def _log_chunk(event: Event) -> LogChunk | None:
-    if event.type == "end":
-        return LogChunk(stream="end")
-    if event.type not in {"stdout", "stderr"}:
+    if event.type not in {"stdout", "stderr", "restart", "end"}:
         return None
     said = msgspec.json.decode(event.data, type=_LogData)
     data = said.base64 if said.base64 is not None else said.data.encode()
-    return LogChunk(stream=event.type, offset=said.offset, data=data)
+    return LogChunk(stream=event.type, offset=said.offset, data=data, state=said.state or "", id=event.id)
 
 
 def _job_event(event: Event) -> views.Job | None:

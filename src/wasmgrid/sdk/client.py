@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from wasmgrid import __version__
@@ -99,7 +99,7 @@ class Client:
                     if said is not None:
                         yield said
 
-    def download(self, call: Download, into: BinaryIO) -> int:
+    def download(self, call: Download, into: IO[bytes]) -> int:
         """Write the answer's bytes to `into`; returns how many there were."""
         size = 0
         with self._opened(call, timeout_s=self._timeout_s) as response:
@@ -200,6 +200,8 @@ class Client:
         headers = {"User-Agent": f"wasmgrid/{__version__}", "Accept": "*/*"}
         if request.body:
             headers["Content-Type"] = request.content_type
+        if request.last_event_id:
+            headers["Last-Event-ID"] = request.last_event_id
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         return headers

@@ -45,9 +45,18 @@ def error_of(status: int, body: bytes) -> WasmgridError:
     return _class_of(problem.code, status)(message, hint=problem.hint, field=problem.field)
 
 
+def error_named(code: str, message: str, *, hint: str | None = None, field: str | None = None) -> WasmgridError:
+    """The error with this code; one of a class of its own where this version knows no such code."""
+    return _named(code)(message, hint=hint, field=field)
+
+
 def _class_of(code: str, status: int) -> type[WasmgridError]:
     if not code:
         return _BY_STATUS.get(status, errors.Unavailable if status >= 500 else errors.InvalidRequest)
+    return _named(code)
+
+
+def _named(code: str) -> type[WasmgridError]:
     known = _KNOWN.get(code)
     if known is None:
         known = type("ServerError", (WasmgridError,), {"code": code, "__doc__": f"The server's {code}."})

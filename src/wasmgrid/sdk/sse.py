@@ -6,10 +6,14 @@ import msgspec
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One event: its type (`message` where none was given) and its data, lines joined by a newline."""
+    """One event: its type (`message` where none was given), its data, lines joined by a newline, and the last id said.
+
+    Who was cut off says that id (`Last-Event-ID`), and the server goes on behind it.
+    """
 
     type: str
     data: str
+    id: str = ""
 
 
 class EventParser:
@@ -20,6 +24,7 @@ class EventParser:
         self._ended_by_return = False  # the last chunk ended with \r: a \n that follows belongs to it
         self._first = True
         self._type = ""
+        self._id = ""
         self._data: list[str] = []
 
     def feed(self, chunk: bytes) -> list[Event]:
@@ -53,9 +58,11 @@ class EventParser:
             self._data.append(value)
         elif name == "event":
             self._type = value
+        elif name == "id" and "\0" not in value:
+            self._id = value
         return None
 
     def _dispatch(self) -> Event | None:
-        event = Event(self._type or "message", "\n".join(self._data)) if self._data else None
+        event = Event(self._type or "message", "\n".join(self._data), self._id) if self._data else None
         self._type, self._data = "", []
         return event

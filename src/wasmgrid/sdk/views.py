@@ -206,3 +206,14 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     """A server's version."""
 
     version: str = ""
+
+
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """What went, or would go. `bytes` are those of the files."""
+
+    jobs: int = 0
+    builds: int = 0
+    modules: int = 0
+    blobs: int = 0
+    bytes: int = 0
+    dry_run: bool = False

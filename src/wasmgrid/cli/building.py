@@ -1,0 +1,80 @@
+"""`build`: source in, .wasm out, nothing run.
+
+The grid compiles for jobs. So this submits one that no worker may run (it requires a label that none has), takes the
+module once it is built, and cancels it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wasmgrid.cli import ending, options, render
+from wasmgrid.cli.connecting import client_or_start
+from wasmgrid.cli.fetching import save
+from wasmgrid.cli.following import waiting_for
+from wasmgrid.cli.submitting import program_of
+from wasmgrid.cli.terminal import Progress, one_line, wants_colour
+from wasmgrid.core.errors import InvalidField
+from wasmgrid.core.units import format_bytes, format_ms
+from wasmgrid.sdk import calls, prepare
+from wasmgrid.sdk.client import Client
+from wasmgrid.sdk.views import Job
+
+NEVER_RUN = {"wasmgrid-build": "only"}
+
+
+@click.command()
+@click.argument("program", metavar="FILE|DIRECTORY|-")
+@options.source_flags
+@click.option("-o", "--output", metavar="FILE|-", help="Where it goes (default: NAME.wasm; - is stdout).")
+@options.server
+def build(program: str, output: str | None, server: str | None, **source: Any) -> int:
+    """Compile FILE, a project's DIRECTORY, or source from standard input (-) to a .wasm, and run nothing.
+
+    What the compiler says goes to stderr. Exit code 126 where it refuses the source.
+    """
+    name = "stdin" if program == "-" else Path(program).resolve().name
+    prepared = prepare.job(program_of(program), name=f"build {name}"[:200], require=NEVER_RUN, **source)
+    if prepared.spec.source is None:
+        raise InvalidField(f"{name} is a .wasm already", hint=f"run it: wasmgrid run {program}", field="source")
+    connection = client_or_start(server)
+    job = _built(connection, connection.submit(prepared.spec, prepared.blobs).id)
+    if job.done:
+        return ending.tell(job)
+    said = connection.send(calls.diagnostics(job.id))
+    sys.stderr.write(render.diagnostics(said, colour=wants_colour(sys.stderr)))
+    if output == "-":
+        connection.download(calls.module(job.id), sys.stdout.buffer)
+    else:
+        target = Path(output or f"{Path(name).stem}.wasm")
+        size = save(connection, calls.module(job.id), target, sha256=job.module_sha256)
+        click.echo(one_line(f"{target}  {format_bytes(size)}  sha256 {job.module_sha256}  {_how(job)}"), err=True)
+    return 0
+
+
+def _built(connection: Client, job_id: int) -> Job:
+    """The job once it is compiled, or failed; it is cancelled before it could wait for a worker for ever."""
+    progress = Progress()
+    try:
+        job = connection.job(job_id)
+        while not job.done and job.state == "building":
+            for job in connection.stream(calls.events(job_id)):
+                if job.done or job.state != "building":
+                    break
+                progress.say(waiting_for(job))
+        return job
+    finally:
+        progress.clear()
+        connection.cancel(job_id)
+
+
+def _how(job: Job) -> str:
+    view = job.build
+    if view is None:
+        return ""
+    how = "cached" if view.cached or view.build_ms is None else f"compiled in {format_ms(view.build_ms)}"
+    return how + (f" by {view.toolchain}" if view.toolchain else "")

@@ -1,0 +1,41 @@
+"""The client of a command: the configured server, else the home's, else (for whoever submits) one that is started."""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlsplit
+
+from wasmgrid.cli.terminal import say
+from wasmgrid.home import Home
+from wasmgrid.sdk import endpoint
+from wasmgrid.sdk.client import CONNECT_S, Client
+
+IDLE_EXIT = "10m"
+
+
+def client(server: str | None) -> Client:
+    """A client of the configured server, or of the one that runs in the home; `Unreachable` where there is none."""
+    return Client(server)
+
+
+def client_or_start(server: str | None) -> Client:
+    """The same, but where nothing is configured and nothing runs, a grid is started. Never beside a configured one."""
+    if endpoint.configured(server) is None and not _runs():
+        from wasmgrid.cli.starting import start_detached  # noqa: PLC0415 -- most commands find a server
+
+        say(f"no server is running; starting one (it stops after {IDLE_EXIT} without work: wasmgrid up)")
+        start_detached(["--idle-exit", IDLE_EXIT], join=True)
+    return Client(server)
+
+
+def _runs() -> bool:
+    """Whether the home's server answers. A file that names a process is not enough: numbers are used again."""
+    local = Home.default().endpoint()
+    if local is None:
+        return False
+    parts = urlsplit(local.url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=CONNECT_S).close()
+    except OSError:
+        return False
+    return True

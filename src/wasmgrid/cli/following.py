@@ -1,0 +1,111 @@
+"""A job watched until its end: why it waits, then what it writes, as it comes; over lost connections too."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from wasmgrid.cli.terminal import GuestOutput, Progress, say
+from wasmgrid.core.errors import Unreachable
+from wasmgrid.core.lifecycle import FINISHED
+from wasmgrid.sdk import calls
+from wasmgrid.sdk.client import Client
+from wasmgrid.sdk.views import Job
+
+RECONNECT_S = 30.0  # how long a server may be gone before a follower gives up on it
+_PAUSE_S = 0.25
+
+
+class Follower:
+    """Follows one job.
+
+    `connect` makes another client where the server went away: its address may be a new one when it is back.
+    """
+
+    def __init__(self, client: Client, connect: Callable[[], Client], job_id: int) -> None:
+        self._client = client
+        self._connect = connect
+        self._job_id = job_id
+        self._outputs = {"stdout": GuestOutput(sys.stdout), "stderr": GuestOutput(sys.stderr)}
+        self._seen = ""  # the id of the last chunk that was printed
+        self._lost_at: float | None = None
+
+    def until_started(self) -> None:
+        """Say on stderr what the job waits for, until it runs or will not."""
+        progress = Progress()
+        try:
+            while not self._patiently(lambda: self._started(progress)):
+                pass
+        finally:
+            progress.clear()
+
+    def output(self, *, follow: bool = True) -> None:
+        """Pass stdout and stderr on, until the job's end where `follow`; nothing is printed twice."""
+        try:
+            while not self._patiently(lambda: self._some_output(follow=follow)) and follow:
+                pass
+        finally:
+            for output in self._outputs.values():
+                output.finish()
+            if any(output.mid_line for output in self._outputs.values()) and sys.stderr.isatty():
+                sys.stderr.write("\n")  # our own line begins at a margin
+
+    def finished(self) -> bytes:
+        """The finished job, as the server's JSON."""
+        while True:
+            try:
+                return self._client.send(calls.raw(calls.job(self._client.wait(self._job_id).id)))
+            except Unreachable as error:
+                self._reconnect(error)
+
+    def _started(self, progress: Progress) -> bool:
+        for job in self._client.stream(calls.events(self._job_id)):
+            self._lost_at = None
+            if job.done or job.state == "running":
+                return True
+            progress.say(waiting_for(job))
+        return False
+
+    def _some_output(self, *, follow: bool) -> bool:
+        for chunk in self._client.stream(calls.logs(self._job_id, follow=follow, after=self._seen)):
+            self._lost_at = None
+            self._seen = chunk.id or self._seen
+            if chunk.stream == "end":
+                return not follow or chunk.state in FINISHED
+            if chunk.stream == "restart":
+                say("the attempt was lost with its worker; another begins from the start")
+            else:
+                self._outputs[chunk.stream].write(chunk.data)
+        return not follow
+
+    def _patiently(self, attempt: Callable[[], bool]) -> bool:
+        """`attempt`, again where the connection is lost in it."""
+        try:
+            done = attempt()
+        except Unreachable as error:
+            self._reconnect(error)
+            return False
+        if not done:
+            time.sleep(_PAUSE_S)  # the server ended the stream early: it is stopping, or the client was slow
+        return done
+
+    def _reconnect(self, error: Unreachable) -> None:
+        """Another client, in a moment; gives up with `error` where the server stays away."""
+        now = time.monotonic()
+        if self._lost_at is None:
+            self._lost_at = now
+            say(f"{error.message}; trying again")
+        if now - self._lost_at > RECONNECT_S:
+            hint = f"the job goes on where its grid does · come back: wasmgrid logs -f {self._job_id}"
+            raise Unreachable(error.message, hint=hint) from error
+        time.sleep(_PAUSE_S)
+        try:
+            self._client = self._connect()
+        except Unreachable as gone:
+            self._reconnect(gone)
+
+
+def waiting_for(job: Job) -> str:
+    """Why a job is not running yet: `building: installing rust (about 300 MB, 2 min)`."""
+    return job.state + (f": {job.state_reason}" if job.state_reason else "")

@@ -1,0 +1,122 @@
+"""Questions about jobs, and their end: status, wait, jobs, cancel, why."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import click
+import msgspec
+
+from wasmgrid.cli import ending, options, render, tables
+from wasmgrid.cli.connecting import client
+from wasmgrid.core.errors import TimedOutWaiting, WasmgridError
+from wasmgrid.sdk import calls
+from wasmgrid.sdk.client import Client
+from wasmgrid.sdk.views import Job, JobPage, Why
+
+
+@click.command()
+@options.job_argument
+@options.as_json
+@options.server
+def status(job: int | str | None, job_option: int | str | None, as_json: bool, server: str | None) -> int:
+    """Show a job: what it is called, whether it is finished, how long it ran and what it wrote; then all the rest."""
+    connection = client(server)
+    body = connection.send(calls.raw(calls.job(options.the_job(job, job_option))))
+    if as_json:
+        return print_json(body)
+    shown = msgspec.json.decode(body, type=Job)
+    now = datetime.now(UTC)
+    live = _live_head(connection, shown) if shown.state == "running" else b""
+    click.echo(render.status_block(shown, now=now, live_head=live) + render.status_details(shown), nl=False)
+    return 0
+
+
+@click.command()
+@options.job_argument
+@click.option("--timeout", type=options.Duration(), help="Give up waiting after this; the job goes on.")
+@options.as_json
+@options.server
+def wait(
+    job: int | str | None, job_option: int | str | None, timeout: float | None, as_json: bool, server: str | None
+) -> int:
+    """Wait for a job's end; the exit code is that of `run`: the program's own, or what stopped it."""
+    connection = client(server)
+    finished = connection.wait(options.the_job(job, job_option), timeout_s=timeout)
+    if not finished.done:
+        hint = f"why: wasmgrid why {finished.id}"
+        raise TimedOutWaiting(f"job {finished.id} is {finished.state} after {timeout:g} s", hint=hint)
+    if as_json:
+        print_json(connection.send(calls.raw(calls.job(finished.id))))
+    return ending.tell(finished)
+
+
+@click.command()
+@click.option("--state", metavar="STATE", help="Only jobs in this state.")
+@click.option("--name", metavar="NAME", help="Only jobs of this name.")
+@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@click.option("--cursor", metavar="CURSOR", help="Go on from a page's next_cursor.")
+@options.as_json
+@options.server
+def jobs(state: str | None, name: str | None, limit: int, cursor: str | None, as_json: bool, server: str | None) -> int:
+    """List jobs, newest first."""
+    call = calls.jobs(state=state, name=name, limit=limit, cursor=cursor)
+    body = client(server).send(calls.raw(call))
+    if as_json:
+        return print_json(body)
+    page = msgspec.json.decode(body, type=JobPage)
+    click.echo(tables.jobs(page.jobs, now=datetime.now(UTC)), nl=False)
+    return 0
+
+
+@click.command()
+@click.argument("jobs", type=options.JobId(), nargs=-1, required=True, metavar="ID|last...")
+@options.server
+def cancel(jobs: tuple[int | str, ...], server: str | None) -> int:
+    """Cancel jobs: what waits is dropped, what runs is stopped."""
+    connection = client(server)
+    for each in jobs:
+        number = job_number(connection, each)
+        connection.cancel(number)
+        click.echo(f"job {number} is being cancelled", err=True)
+    return 0
+
+
+@click.command()
+@options.job_argument
+@options.as_json
+@options.server
+def why(job: int | str | None, job_option: int | str | None, as_json: bool, server: str | None) -> int:
+    """Say why a job is where it is: per worker, what does not fit, and the smallest change that would."""
+    connection = client(server)
+    body = connection.send(calls.raw(calls.why(job_number(connection, options.the_job(job, job_option)))))
+    if as_json:
+        return print_json(body)
+    click.echo(tables.why(msgspec.json.decode(body, type=Why)), nl=False)
+    return 0
+
+
+def print_json(body: bytes) -> int:
+    """The server's own JSON on stdout, one line."""
+    sys.stdout.buffer.write(body.rstrip() + b"\n")
+    return 0
+
+
+def job_number(connection: Client, job: int | str) -> int:
+    """The number of a job that may have been called `last`."""
+    return job if isinstance(job, int) else connection.job(job).id
+
+
+def _live_head(connection: Client, job: Job) -> bytes:
+    """What a running job wrote so far, at most a block's worth; nothing where that cannot be had now."""
+    head = b""
+    try:
+        for chunk in connection.stream(calls.logs(job.id, follow=False)):
+            if chunk.stream == "stdout":
+                head += chunk.data
+            if chunk.stream == "end" or len(head) > render.HEAD_BYTES:
+                break
+    except WasmgridError:
+        return head
+    return head

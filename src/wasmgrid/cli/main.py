@@ -1,0 +1,120 @@
+"""`wasmgrid`: finds the command that was named, loads it alone, and turns errors into a line and an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+import click
+
+from wasmgrid import __version__
+from wasmgrid.cli import exits
+from wasmgrid.cli.terminal import say
+from wasmgrid.core.errors import WasmgridError
+
+# name -> (module, what it does); in the order of the help.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("submitting", "Run a program: its output is yours, its exit code too."),
+    "submit": ("submitting", "Submit a program and print the job's id."),
+    "build": ("building", "Compile a program to a .wasm and run nothing."),
+    "status": ("jobs", "Show a job."),
+    "wait": ("jobs", "Wait for a job's end."),
+    "logs": ("logs", "Print what a job wrote."),
+    "jobs": ("jobs", "List jobs, newest first."),
+    "cancel": ("jobs", "Cancel a job."),
+    "why": ("jobs", "Say why a job is not running."),
+    "wasm": ("fetching", "Download the .wasm that a job ran."),
+    "artifacts": ("fetching", "List or download the files that a job left in /out."),
+    "repro": ("repro", "Make a folder that runs a job again under any WASI runtime."),
+    "up": ("grid", "Start a grid on this machine."),
+    "down": ("grid", "Stop the grid on this machine."),
+    "server": ("grid", "Start a server without a worker."),
+    "worker": ("grid", "Start a worker that joins a grid."),
+    "workers": ("admin", "List the workers."),
+    "toolchain": ("toolchains", "List, install and check toolchains on this machine."),
+    "doctor": ("doctor", "Check this machine, and say what to do about what is missing."),
+    "prune": ("admin", "Remove old results, builds and files."),
+    "version": ("admin", "Print the versions of client and server."),
+}
+_GROUPS = {"Programs": 3, "Jobs": 9, "Grid": 9}
+
+
+class Commands(click.Group):
+    """All commands, each imported when it is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        """Their names, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, imported now."""
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"wasmgrid.cli.{entry[0]}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that `args` name; a near miss is told the name that it missed."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else " All commands: wasmgrid --help"
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The help of all commands, without importing any."""
+        names = iter(COMMANDS)
+        for title, count in _GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, COMMANDS[name][1]) for _, name in zip(range(count), names, strict=False)])
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="wasmgrid %(version)s")
+@click.pass_context
+def root(ctx: click.Context) -> None:
+    """Run code you didn't write, in any language, on your own machines.
+
+    \b
+        wasmgrid run hello.rs --cpus 1 --memory-mb 1000 --job-name sleep
+        wasmgrid status last
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        result = root.main(args=arguments, prog_name="wasmgrid", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return exits.USAGE
+    except WasmgridError as error:
+        say(str(error))
+        return exits.exit_code(error)
+    except (click.Abort, KeyboardInterrupt):
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        _give_up(sys.stdout)
+        return exits.BROKEN_PIPE
+    return result if isinstance(result, int) else 0
+
+
+def _give_up(stream: TextIO) -> None:
+    """Nobody reads this any more: let the interpreter's last flush go nowhere, not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

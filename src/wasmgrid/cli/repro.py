@@ -1,0 +1,102 @@
+"""`repro`: a job as a folder that runs it again anywhere: its .wasm, what it was given, and a script."""
+
+from __future__ import annotations
+
+import shlex
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from wasmgrid.cli import options
+from wasmgrid.cli.connecting import client
+from wasmgrid.cli.fetching import save
+from wasmgrid.cli.terminal import one_line
+from wasmgrid.core.errors import InvalidPath, NotFound
+from wasmgrid.core.paths import check_guest
+from wasmgrid.sdk import calls
+from wasmgrid.sdk.client import Client
+from wasmgrid.sdk.views import InputOf, Job
+
+_SCRIPT = """\
+#!/bin/sh
+# Job {id} of wasmgrid{name}, again, under any WASI (preview 1) runtime: WASI_RUNTIME=wasmtime|wasmer|wazero sh run.sh
+# Without wasmgrid nothing here is held to limits: the job had {limits}.
+set -eu
+cd "$(dirname "$0")"
+rm -rf root && cp -R fresh root
+case "$(basename "${{WASI_RUNTIME:-wasmtime}}")" in
+wasmtime*) set -- run{wasmtime} module.wasm ;;
+wasmer*) set -- run{wasmer} module.wasm -- ;;
+wazero*) set -- run{wazero} module.wasm ;;
+*) echo "unknown runtime: $WASI_RUNTIME" >&2; exit 2 ;;
+esac
+exec "${{WASI_RUNTIME:-wasmtime}}" "$@"{args} < {stdin}
+"""
+
+
+@click.command()
+@options.job_argument
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="What to make (default: repro-ID)."
+)
+@options.server
+def repro(job: int | str | None, job_option: int | str | None, output: Path | None, server: str | None) -> int:
+    """Make a folder that runs a job again without wasmgrid: its .wasm, inputs, arguments, variables, and a run.sh."""
+    connection = client(server)
+    shown = connection.job(options.the_job(job, job_option))
+    if shown.module_sha256 is None:
+        raise NotFound(f"job {shown.id} has no module ({shown.state})", hint=f"wasmgrid status {shown.id}")
+    folder = output or Path(f"repro-{shown.id}")
+    if folder.exists():
+        raise InvalidPath(f"{folder} is there already", hint="name another: -o DIR", field="output")
+    save(connection, calls.module(shown.id), folder / "module.wasm", sha256=shown.module_sha256)
+    root = folder / "fresh"
+    (root / "out").mkdir(parents=True)
+    for number, each in enumerate(shown.spec.inputs):
+        _place(connection, shown.id, number, each, root)
+    if shown.spec.stdin is not None:
+        save(connection, calls.stdin(shown.id), folder / "stdin")
+    path = folder / "run.sh"
+    path.write_text(script(shown), encoding="utf-8")
+    path.chmod(0o755)
+    click.echo(one_line(f"sh {shlex.quote(str(path))}"))
+    return 0
+
+
+def script(job: Job) -> str:
+    """The run.sh of a job. Everything that the job said is quoted."""
+    spec = job.spec
+    limits = f"memory {spec.memory_mb} MB, time {spec.time_limit_s:g} s"
+    pairs = [f"{name}={value}" for name, value in sorted(spec.env.items())]
+    return _SCRIPT.format(
+        id=job.id,
+        name=f" ({one_line(job.name)})" if job.name else "",
+        limits=limits,
+        wasmtime=_words("--dir", ["root::/"]) + _words("--env", pairs),
+        wasmer=_words("--mapdir", ["/:root"]) + _words("--env", pairs),
+        wazero=_words("-mount", ["root:/"]) + _words("-env", pairs),
+        args="".join(" " + shlex.quote(arg) for arg in spec.args),
+        stdin="stdin" if spec.stdin is not None else "/dev/null",
+    )
+
+
+def _words(flag: str, values: Sequence[str]) -> str:
+    return "".join(f" {flag} {shlex.quote(value)}" for value in values)
+
+
+def _place(connection: Client, job_id: int, number: int, given: InputOf, root: Path) -> None:
+    """An input where the guest finds it: a file, or the archive unpacked."""
+    check_guest(given.path, field="inputs.path")
+    target = root / given.path.lstrip("/")
+    if not given.tree:
+        save(connection, calls.input_of(job_id, number), target, sha256=given.sha256)
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile() as packed:
+        connection.download(calls.input_of(job_id, number), packed)
+        packed.seek(0)
+        with tarfile.open(fileobj=packed) as archive:
+            archive.extractall(target, filter="data")

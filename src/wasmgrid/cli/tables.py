@@ -1,0 +1,106 @@
+"""Lists as columns of text. Pure; a terminal, a pipe and `awk` read the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from wasmgrid.cli.render import outcome, running_ms
+from wasmgrid.cli.terminal import one_line
+from wasmgrid.core.units import format_bytes, format_ms
+from wasmgrid.core.worker import Toolchain
+from wasmgrid.sdk.views import Job, Why, Worker
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, two spaces apart; no space at a line's end."""
+    lines = [[one_line(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines
+    )
+
+
+def jobs(found: Sequence[Job], *, now: datetime) -> str:
+    """Jobs, newest first."""
+    rows = [
+        [
+            str(job.id),
+            job.name or "-",
+            job.state,
+            outcome(job),
+            format_ms(running_ms(job, now)) if job.started_at or job.result else "-",
+            age(job.submitted_at, now),
+        ]
+        for job in found
+    ]
+    return table(["ID", "NAME", "STATE", "OUTCOME", "RUN", "AGE"], rows)
+
+
+def workers(found: Sequence[Worker]) -> str:
+    """Workers, with what they have and how much of it is taken."""
+    rows = [
+        [
+            worker.id,
+            worker.state or "-",
+            f"{_cpus(worker.used.milli_cpus)}/{_cpus(worker.capacity.milli_cpus)}",
+            f"{worker.used.memory_mb}/{worker.capacity.memory_mb}",
+            f"{worker.used.gpus}/{worker.capacity.gpus}",
+            str(worker.running),
+            ",".join(tool.language for tool in worker.toolchains if tool.ready) or "-",
+            " ".join(f"{key}={value}" for key, value in sorted(worker.labels.items())) or "-",
+        ]
+        for worker in found
+    ]
+    return table(["WORKER", "STATE", "CPUS", "MEMORY MB", "GPUS", "TASKS", "COMPILES", "LABELS"], rows)
+
+
+def toolchains(found: Sequence[Toolchain]) -> str:
+    """Toolchains: what is there, and what an installation would take."""
+    rows = [
+        [
+            tool.language,
+            "ready" if tool.ready else "not installed",
+            tool.version or "-",
+            "-" if tool.ready else installation(tool),
+        ]
+        for tool in found
+    ]
+    return table(["LANGUAGE", "STATE", "VERSION", "TO INSTALL"], rows)
+
+
+def installation(tool: Toolchain) -> str:
+    """What installing a toolchain takes: `about 300 MB, 2 min`."""
+    minutes = tool.install_s / 60
+    time = f"{minutes:.0f} min" if minutes >= 1.5 else f"{tool.install_s} s"
+    return f"about {tool.download_mb} MB, {time}"
+
+
+def why(answer: Why) -> str:
+    """Why a job is where it is, then each worker's reasons."""
+    lines = [one_line(answer.reason or "no reason is known") + "\n"]
+    for worker in answer.workers:
+        reasons = "; ".join(worker.mismatches) or "fits"
+        change = f" · would fit with {worker.change}" if worker.change else ""
+        lines.append("  " + one_line(f"{worker.worker_id}: {reasons}{change}") + "\n")
+    return "".join(lines)
+
+
+def artifacts(found: Sequence[tuple[str, int, str]]) -> str:
+    """Artifacts as (path, bytes, sha256)."""
+    return table(["PATH", "SIZE", "SHA256"], [[path, format_bytes(size), sha256] for path, size, sha256 in found])
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """How long ago, in the largest unit that fits: `5s`, `12m`, `3h`, `2d`."""
+    if moment is None:
+        return "-"
+    seconds = max(0, int((now - moment).total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _cpus(milli: int) -> str:
+    return f"{milli / 1000:g}"

@@ -1,0 +1,127 @@
+"""What reaches a person's terminal. Nothing that a guest, a name or a message holds may steer it (hostile row 48)."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import shutil
+import sys
+import threading
+from typing import IO, TextIO
+
+# Shown instead of obeyed: C0 and C1 controls but newline and tab, DEL, and what reverses or breaks lines of text.
+_BIDI_AND_BREAKS = [0x61C, *range(0x200E, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), *_BIDI_AND_BREAKS]
+_ONE_LINE = {point: (f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}") for point in _CONTROLS}
+_ONE_LINE |= {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
+JSON_CONTROLS = {point: f"\\u{point:04x}" for point in _CONTROLS}  # for text that is JSON already
+_TEXT = {point: shown for point, shown in _ONE_LINE.items() if point not in {0x09, 0x0A}}
+
+
+def neutralised(text: str) -> str:
+    """`text` with its control characters visible; newlines and tabs stay."""
+    return text.translate(_TEXT)
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, with its control characters visible: for names and messages."""
+    return text.translate(_ONE_LINE)
+
+
+class GuestOutput:
+    """A guest's output on its way to one of our streams: raw into a file or a pipe, neutralised on a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace") if stream.isatty() else None
+        self._held = ""  # a \r whose \n may still come
+        self.mid_line = False  # on a terminal, whether the cursor stands behind text
+
+    def write(self, data: bytes) -> None:
+        """The next bytes, whatever they are: a character may be cut anywhere."""
+        if self._decoder is None:
+            self._put(data)
+            return
+        self._text(self._decoder.decode(data))
+
+    def finish(self) -> None:
+        """No more will come."""
+        if self._decoder is not None:
+            held, self._held = self._held, ""
+            self._text(self._decoder.decode(b"", final=True) + held.replace("\r", "\\r"))
+
+    def _text(self, text: str) -> None:
+        text = self._held + text
+        self._held = "\r" if text.endswith("\r") else ""
+        shown = neutralised(text.removesuffix("\r").replace("\r\n", "\n"))
+        if shown:
+            self.mid_line = not shown.endswith("\n")
+            self._put(shown.encode(self._stream.encoding or "utf-8", "backslashreplace"))
+
+    def _put(self, data: bytes) -> None:
+        self._stream.flush()
+        raw: IO[bytes] = self._stream.buffer
+        raw.write(data)
+        raw.flush()
+
+
+class Progress:
+    """One line on stderr that says what is being waited for: redrawn on a terminal, printed once elsewhere.
+
+    Shown after `delay_s`, so that what passes at once is never seen.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, delay_s: float | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._delay_s = delay_s if delay_s is not None else (0.2 if self._terminal else 1.0)
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._said = ""
+
+    def say(self, text: str) -> None:
+        """Wait for this from now on."""
+        if text == self._said:
+            return
+        self._stop()
+        self._said = text
+        self._timer = threading.Timer(self._delay_s, self._draw, [text])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def clear(self) -> None:
+        """Nothing is waited for; the line is free for others."""
+        self._stop()
+        self._said = ""
+        if self._terminal:
+            with self._lock:
+                self._write("\r\x1b[K")
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+            self._timer = None
+
+    def _draw(self, text: str) -> None:
+        with self._lock:
+            if self._terminal:
+                width = shutil.get_terminal_size().columns - 1
+                self._write("\r\x1b[K" + one_line(text)[:width])
+            else:
+                self._write(one_line(text) + "\n")
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether to colour what goes to `stream`: a terminal, and nobody said no (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def say(text: str) -> None:
+    """One line for the person, on stderr."""
+    sys.stderr.write(one_line(text) + "\n")
+    sys.stderr.flush()
