@@ -141,6 +141,7 @@ class BuildRow(msgspec.Struct, frozen=True, kw_only=True):
     build_ms: float
     created_at: datetime
     finished_at: datetime | None
+    used_at: datetime
 
 
 class ModuleRow(msgspec.Struct, frozen=True, kw_only=True):

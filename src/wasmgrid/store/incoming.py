@@ -1,0 +1,52 @@
+"""A blob on its way in, before it has a name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from wasmgrid.store.files import as_unavailable
+
+PIECE_BYTES = 1 << 20
+
+
+class Incoming:
+    """A blob on its way in: a file that nobody else has, gone at the end unless it became a blob."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / secrets.token_hex(16)
+        self.digest = hashlib.sha256()
+        self._using = threading.Lock()
+        with as_unavailable():
+            self._file = self.path.open("xb", buffering=0)
+
+    def add(self, data: bytes) -> None:
+        with self._using, as_unavailable():
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        self.digest.update(data)
+
+    def sync(self) -> None:
+        with self._using:
+            os.fsync(self._file.fileno())
+
+    def end(self) -> None:
+        with self._using:
+            self._file.close()
+            self.path.unlink(missing_ok=True)
+
+
+async def pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces worth a thread's while."""
+    waiting = bytearray()
+    async for chunk in chunks:
+        waiting += chunk
+        if len(waiting) >= PIECE_BYTES:
+            yield bytes(waiting)
+            waiting.clear()
+    yield bytes(waiting)

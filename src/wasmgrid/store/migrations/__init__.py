@@ -1,0 +1,1 @@
+"""Schema changes in order. Each goes from one release's schema to the next; `schema.metadata` is where they lead."""

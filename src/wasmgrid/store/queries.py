@@ -1,0 +1,210 @@
+"""What is read of jobs and their results."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from wasmgrid.core.errors import JobNotFound
+from wasmgrid.core.job import StoredSpec, TaskResult
+from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.outcome import OutcomeKind
+from wasmgrid.store.rows import EndedAttempt, JobRow, OpenJob
+from wasmgrid.store.schema import attempts, jobs, results
+
+LARGEST_ID = (1 << 63) - 1
+
+_decode_spec = msgspec.msgpack.Decoder(StoredSpec).decode
+_decode_result = msgspec.msgpack.Decoder(TaskResult).decode
+
+_job = sa.select(jobs).where(jobs.c.tenant == sa.bindparam("tenant"), jobs.c.id == sa.bindparam("job_id"))
+_latest = sa.select(sa.func.max(jobs.c.id)).where(jobs.c.tenant == sa.bindparam("tenant"))
+_result = sa.select(results.c.result).where(
+    results.c.tenant == sa.bindparam("tenant"),
+    results.c.job_id == sa.bindparam("job_id"),
+    results.c.task_index == sa.bindparam("index"),
+)
+_counts = (
+    sa.select(results.c.outcome, results.c.succeeded, sa.func.count())
+    .where(results.c.job_id == sa.bindparam("job_id"))
+    .group_by(results.c.outcome, results.c.succeeded)
+)
+_attempts = (
+    sa.select(attempts)
+    .where(
+        attempts.c.kind == "run",
+        attempts.c.subject_id == sa.bindparam("job_id"),
+        attempts.c.tenant == sa.bindparam("tenant"),
+    )
+    .order_by(attempts.c.task_index, attempts.c.attempt)
+)
+
+_open_ids = (
+    sa.select(jobs.c.id)
+    .where(jobs.c.finished_at.is_(None), jobs.c.id > sa.bindparam("after_id"))
+    .order_by(jobs.c.id)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_page = _open_ids.subquery()
+_open = sa.select(jobs).where(jobs.c.id.in_(sa.select(_page.c.id))).order_by(jobs.c.id)
+_open_done = (
+    sa.select(results.c.job_id, results.c.task_index)
+    .where(results.c.job_id.in_(sa.select(_page.c.id)))
+    .order_by(results.c.job_id, results.c.task_index)
+)
+_open_attempts = (
+    sa.select(
+        attempts.c.subject_id,
+        attempts.c.task_index,
+        sa.func.count(),
+        sa.func.sum(sa.cast(attempts.c.counts_as_crash, sa.Integer)),
+    )
+    .where(attempts.c.kind == "run", attempts.c.subject_id.in_(sa.select(_page.c.id)))
+    .group_by(attempts.c.subject_id, attempts.c.task_index)
+)
+
+
+def job(connection: sa.Connection, tenant: str, job_id: int) -> JobRow:
+    """The job with this number; raises `JobNotFound`, also where it is another tenant's."""
+    if 0 < job_id <= LARGEST_ID:
+        row = connection.execute(_job, {"tenant": tenant, "job_id": job_id}).first()
+        if row is not None:
+            return _job_row(row)
+    raise no_such_job(connection, tenant, job_id)
+
+
+def no_such_job(connection: sa.Connection, tenant: str, job_id: int) -> JobNotFound:
+    """The error that says so, with the number that may have been meant."""
+    latest = latest_id(connection, tenant)
+    known = "there is none yet" if latest is None else f"latest is {latest}"
+    hint = "run one: wasmgrid run FILE" if latest is None else "list: wasmgrid jobs"
+    return JobNotFound(f"no job {job_id} · {known}", hint=hint)
+
+
+def latest_id(connection: sa.Connection, tenant: str) -> int | None:
+    """The number of a tenant's newest job."""
+    return connection.execute(_latest, {"tenant": tenant}).scalar()
+
+
+def listed(
+    connection: sa.Connection,
+    tenant: str,
+    *,
+    states: Collection[JobState],
+    name: str | None,
+    before_id: int | None,
+    limit: int,
+) -> list[JobRow]:
+    """A tenant's jobs, newest first, below `before_id`; of these states (none: of all) and with `name` in their name.
+
+    `name` is taken literally, except that the case of ASCII letters does not matter.
+    """
+    wanted: list[JobState | None] = [*sorted(set(states))] or [None]
+    pages = [_ids(tenant, state=state, name=name, before_id=before_id, limit=limit) for state in wanted]
+    # One page per state, each in the order of its index, is what stays fast where a state is rare.
+    ids = sa.union_all(*pages) if len(pages) > 1 else pages[0]
+    query = sa.select(jobs).where(jobs.c.id.in_(ids)).order_by(jobs.c.id.desc()).limit(limit)
+    return [_job_row(row) for row in connection.execute(query)]
+
+
+def unfinished(connection: sa.Connection, *, after_id: int, limit: int) -> list[OpenJob]:
+    """Every tenant's unfinished jobs above `after_id`, oldest first, with what is known of their tasks."""
+    page = {"after_id": after_id, "limit": limit}
+    rows = connection.execute(_open, page).all()
+    if not rows:
+        return []
+    done: dict[int, list[int]] = {}
+    for job_id, index in connection.execute(_open_done, page):
+        done.setdefault(job_id, []).append(index)
+    tried: dict[int, dict[int, int]] = {}
+    crashes: dict[int, dict[int, int]] = {}
+    for job_id, index, count, crashed in connection.execute(_open_attempts, page):
+        tried.setdefault(job_id, {})[index] = count
+        if crashed:
+            crashes.setdefault(job_id, {})[index] = crashed
+    return [
+        OpenJob(
+            id=row.id,
+            tenant=row.tenant,
+            spec=_decode_spec(row.spec),
+            state=JobState(row.state),
+            module_sha256=row.module_sha256,
+            build_id=row.build_id,
+            submitted_at=row.submitted_at,
+            cancel_requested=row.cancel_requested_at is not None,
+            task_count=row.task_count,
+            done=done.get(row.id, []),
+            crashes=crashes.get(row.id, {}),
+            attempts=tried.get(row.id, {}),
+        )
+        for row in rows
+    ]
+
+
+def result(connection: sa.Connection, tenant: str, job_id: int, index: int) -> TaskResult | None:
+    """The result of one task, where it has one."""
+    packed = connection.execute(_result, {"tenant": tenant, "job_id": job_id, "index": index}).scalar()
+    return None if packed is None else _decode_result(packed)
+
+
+def task_counts(connection: sa.Connection, job_id: int) -> dict[str, int]:
+    """How many tasks of a job succeeded, failed and were cancelled; a key is there where its count is above 0."""
+    counts: dict[str, int] = {}
+    for outcome, succeeded, count in connection.execute(_counts, {"job_id": job_id}):
+        key = "succeeded" if succeeded else "cancelled" if outcome == OutcomeKind.CANCELLED else "failed"
+        counts[key] = counts.get(key, 0) + count
+    return counts
+
+
+def ended_attempts(connection: sa.Connection, tenant: str, job_id: int) -> list[EndedAttempt]:
+    """The attempts at a job's tasks that gave no result, in order."""
+    return [
+        EndedAttempt(
+            kind=row.kind,
+            id=row.subject_id,
+            index=row.task_index,
+            attempt=row.attempt,
+            worker_id=row.worker_id,
+            reason=row.reason,
+            ended_at=row.ended_at,
+            counts_as_crash=row.counts_as_crash,
+        )
+        for row in connection.execute(_attempts, {"tenant": tenant, "job_id": job_id})
+    ]
+
+
+def _ids(
+    tenant: str, *, state: JobState | None, name: str | None, before_id: int | None, limit: int
+) -> sa.Select[tuple[int]]:
+    """The numbers of one page. Its conditions and its order are answered by one index alone."""
+    page = sa.select(jobs.c.id).where(jobs.c.tenant == tenant)
+    if state is not None:
+        page = page.where(jobs.c.state == state.value)
+    if before_id is not None:
+        page = page.where(jobs.c.id < min(before_id, LARGEST_ID))
+    if name:
+        page = page.where(jobs.c.name.icontains(name, autoescape=True))
+    found = page.order_by(jobs.c.id.desc()).limit(limit).subquery()
+    return sa.select(found.c.id)
+
+
+def _job_row(row: sa.Row[Any]) -> JobRow:
+    return JobRow(
+        id=row.id,
+        tenant=row.tenant,
+        name=row.name,
+        state=JobState(row.state),
+        spec=_decode_spec(row.spec),
+        module_sha256=row.module_sha256,
+        build_id=row.build_id,
+        build_cached=row.build_cached,
+        submitted_at=row.submitted_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        cancel_requested_at=row.cancel_requested_at,
+        task_count=row.task_count,
+        message=row.message,
+    )

@@ -1,0 +1,106 @@
+"""All that is particular to SQLite: how to connect, its clock, its upsert, its time limit, what its errors mean."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from wasmgrid.core.errors import Unavailable
+from wasmgrid.store.schema import Moment
+
+# The database's clock, in microseconds (SQLite counts days, exact to the millisecond).
+_NOW = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
+
+BUSY_MS = 2000  # how long a write waits for another process that writes
+_STEPS = 20_000  # virtual machine instructions between two looks at the clock, some 0.2 ms
+
+_CAUSES = {
+    "SQLITE_FULL": ("the disk is full", "free some space: wasmgrid prune"),
+    "SQLITE_BUSY": ("another process holds the database", "end what else has the file open"),
+    "SQLITE_READONLY": ("the database is read-only", "look at the file system and the file's permissions"),
+    "SQLITE_CORRUPT": ("the database is damaged", "restore it from a backup"),
+    "SQLITE_NOTADB": ("the file is not a database", "restore it from a backup"),
+}
+
+
+class Sqlite:
+    """The database in one file, used by one server."""
+
+    insert = staticmethod(sqlite.insert)  # with ON CONFLICT
+    now = sa.literal_column(_NOW, Moment)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def writer(self) -> sa.Engine:
+        """One connection that writes: its transactions begin as writers; after a commit they are on the disk."""
+        return self._engine("BEGIN IMMEDIATE", "PRAGMA foreign_keys=ON", "PRAGMA synchronous=FULL")
+
+    def readers(self, connections: int) -> sa.Engine:
+        """Connections that cannot write; each transaction sees one state of the database throughout."""
+        return self._engine("BEGIN", "PRAGMA query_only=ON", connections=connections)
+
+    def migrations(self) -> sa.Engine:
+        """For schema changes: foreign keys unchecked, as rebuilding a table would empty those that name it."""
+        return self._engine("BEGIN IMMEDIATE", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
+
+    @staticmethod
+    @contextlib.contextmanager
+    def limited(connection: sa.Connection, over: Callable[[], bool]) -> Iterator[None]:
+        """Interrupt whatever runs on `connection` soon after `over()` has become true."""
+        driver = connection.connection.driver_connection
+        if not isinstance(driver, sqlite3.Connection):  # a closed one has none
+            raise TypeError("not a connection to SQLite")
+        driver.set_progress_handler(lambda: int(over()), _STEPS)
+        try:
+            yield
+        finally:
+            driver.set_progress_handler(None, 0)
+
+    @staticmethod
+    def interrupted(error: sa.exc.DBAPIError) -> bool:
+        """Whether this is `limited` at work."""
+        return _name(error) == "SQLITE_INTERRUPT"
+
+    @staticmethod
+    def transient(error: sa.exc.DBAPIError) -> bool:
+        """Whether the database could not, as opposed to would not: it says nothing about the statement's sense."""
+        return isinstance(error, sa.exc.OperationalError) or type(error.orig) is sqlite3.DatabaseError
+
+    @staticmethod
+    def unavailable(error: sa.exc.DBAPIError) -> Unavailable:
+        """What to tell whoever asked."""
+        name = _name(error)
+        for prefix, (cause, hint) in _CAUSES.items():
+            if name.startswith(prefix):
+                return Unavailable(f"the store cannot be used now: {cause}", hint=hint)
+        return Unavailable(f"the store cannot be used now: {error.orig}", hint="look at the disk and the server's log")
+
+    def _engine(self, begin: str, *pragmas: str, connections: int = 1) -> sa.Engine:
+        engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(self.path)),
+            poolclass=sa.QueuePool,
+            pool_size=connections,
+            max_overflow=0,
+            # The driver's own idea of when a transaction begins is switched off; `begin` is ours.
+            connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False, "isolation_level": None},
+            hide_parameters=True,  # rows hold what users wrote, secrets among it: that stays out of errors and logs
+        )
+
+        def prepare(connection: sqlite3.Connection, _record: Any) -> None:
+            for pragma in pragmas:
+                connection.execute(pragma)
+
+        sa.event.listen(engine, "connect", prepare)
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        return engine
+
+
+def _name(error: sa.exc.DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlite_errorname", ""))
