@@ -55,7 +55,10 @@ def retry(state: State, task: Task, outcome: Outcome, now: float) -> None:
 def _wait_again(state: State, task: Task, reason: str, now: float) -> None:
     task.queued_at = now
     if task.id.kind == "build":
-        state.enqueue(task)
+        if state.builds.by_id(task.id.id) is None:  # nobody waits for it any more
+            state.tasks.drop(task)
+        else:
+            state.enqueue(task)
         return
     job = state.jobs[task.id.id]
     if job.state is JobState.RUNNING and job.task_count == 1:

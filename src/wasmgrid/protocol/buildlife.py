@@ -130,7 +130,9 @@ def _queue(state: State, build: Build, now: float) -> None:
         withheld=any(job.old for job in jobs) and not state.takeover.settled,
     )
     state.tasks.add(task)
-    state.enqueue(task)
+    worker_id, held = state.unclaimed.pop(task.id, ("", None))
+    if held is None or worker_id not in state.scheduler.pool or not state.adopt(task, worker_id, held, now):
+        state.enqueue(task)
 
 
 def _use(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from wasmgrid.core.job import TaskId
-from wasmgrid.core.wire import Hello, Message, ResultsAck
+from wasmgrid.core.wire import Cancel, Held, Hello, Message, ResultsAck
 from wasmgrid.protocol.builds import Builds
 from wasmgrid.protocol.events import Body, Changed, Command, ToAll, ToWorker, Write
 from wasmgrid.protocol.fencing import AttemptIds
@@ -15,7 +15,7 @@ from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.leases import Leases
 from wasmgrid.protocol.takeover import Takeover
 from wasmgrid.protocol.tasks import Task, Tasks
-from wasmgrid.scheduling.scheduler import Enqueued, Scheduler
+from wasmgrid.scheduling.scheduler import Adopted, Enqueued, Scheduler, Withdrawn
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +62,7 @@ class State:
         self.takeover = Takeover(known_workers, deadline=now + settings.lease_s)
         self.attempt_ids = AttemptIds(term)
         self.counters = Counters()
+        self.unclaimed: dict[TaskId, tuple[str, Held]] = {}  # builds held from before, whose rows are being opened
         self.pending: dict[int, Pending] = {}
         self.commands: list[Command] = []
         self._tokens = 0
@@ -131,6 +132,17 @@ class State:
         if task.withheld:
             return
         self.scheduler.handle(Enqueued(task.id, task.shape, task.priority, task.order))
+
+    def adopt(self, task: Task, worker_id: str, held: Held, now: float) -> bool:
+        """The worker was found to hold the task: it is left to it, unless its capacity went to others meanwhile."""
+        if not task.shape.need.fits_in(self.scheduler.pool.free(worker_id)):
+            self.send(worker_id, Cancel(term=self.term, attempt=held.attempt, reason="superseded"))
+            return False
+        self.scheduler.handle(Withdrawn(task.id))
+        self.tasks.hold(task, attempt=held.attempt, worker_id=worker_id, assign=None, now=now)
+        self.scheduler.handle(Adopted(worker_id, task.shape))
+        self.counters.adopted += 1
+        return True
 
     def task_of(self, kind: str, number: int, index: int) -> Task | None:
         """The unfinished task with this id."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from wasmgrid.core.job import TaskId
 from wasmgrid.core.wire import Cancel, Heartbeat, Held, Inventory, Leave, Progress, Refused
 from wasmgrid.core.worker import WorkerInfo
 from wasmgrid.protocol import attemptlife, buildlife, joblife, requests
@@ -42,6 +43,9 @@ def settle_takeover(state: State, now: float) -> None:
     """Once nobody can hold an unreported attempt any more, what was withheld is dispatched."""
     if not state.takeover.settle(now):
         return
+    for worker_id, held in state.unclaimed.values():
+        state.send(worker_id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
+    state.unclaimed.clear()
     for task in state.tasks:
         if not task.withheld:
             continue
@@ -159,7 +163,8 @@ def _claim(state: State, info: WorkerInfo, held: Held, now: float) -> None:
     if held.phase == "died":
         if task is not None and (is_current or task.withheld):
             if not is_current:
-                _adopt(state, task, info, held, now)
+                state.tasks.hold(task, attempt=held.attempt, worker_id=info.id, assign=None, now=now)
+                state.scheduler.handle(Adopted(info.id, task.shape))
             attemptlife.requeue(state, task, "the worker died while it ran", crashed=True, now=now)
         return
     if is_current:
@@ -168,8 +173,10 @@ def _claim(state: State, info: WorkerInfo, held: Held, now: float) -> None:
         if task.attempt is not None:
             state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="superseded"))
             attemptlife.requeue(state, task, "a later attempt is alive", crashed=False, now=now)
-        _adopt(state, task, info, held, now)
-        show(state, info.id, [held])
+        if state.adopt(task, info.id, held, now):
+            show(state, info.id, [held])
+    elif task is None and held.kind == "build" and not state.takeover.settled:
+        state.unclaimed[TaskId("build", held.id)] = (info.id, held)
     elif held.phase != "finished":
         state.send(info.id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
 
@@ -180,12 +187,6 @@ def _may_adopt(state: State, task: Task, held: Held) -> bool:
         return True
     adopted = task.attempt is not None and task.assign is None
     return adopted and not state.takeover.settled and task.attempt is not None and held.attempt > task.attempt
-
-
-def _adopt(state: State, task: Task, info: WorkerInfo, held: Held, now: float) -> None:
-    state.tasks.hold(task, attempt=held.attempt, worker_id=info.id, assign=None, now=now)
-    state.scheduler.handle(Adopted(info.id, task.shape))
-    state.counters.adopted += 1
 
 
 def _repeat_cancel(state: State, task: Task) -> None:
