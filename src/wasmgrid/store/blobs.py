@@ -50,6 +50,7 @@ class Blobs:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="wasmgrid-store-blobs")
         self._checked: dict[str, Stamp] = {}  # files that were seen to match their digests
         self._fate = threading.Lock()  # between looking at a file's age and removing or renewing it
+        self._closed = False
         self._opened_at = time.time()  # every blob's grace begins anew: what was said of it may be on its way still
 
     def open(self) -> None:
@@ -63,6 +64,7 @@ class Blobs:
 
     async def close(self) -> None:
         """Wait for what is being written or read."""
+        self._closed = True
         await asyncio.to_thread(self._threads.shutdown)
 
     async def put(
@@ -130,10 +132,9 @@ class Blobs:
             return status.st_size
 
     async def _run(self, function: Callable[..., T], *args: object) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
-        except RuntimeError as error:  # the pool is shut down
-            raise Unavailable("the store is shut down") from error
+        if self._closed:
+            raise Unavailable("the store is shut down")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
     def _put_bytes(self, data: bytes, expected: str | None, max_bytes: int | None) -> tuple[str, int]:
         if max_bytes is not None and len(data) > max_bytes:
@@ -173,10 +174,10 @@ class Blobs:
         path = self.path(sha256)
         with as_unavailable():
             incoming.sync()
-            if not path.parent.is_dir():
-                path.parent.mkdir(mode=0o700, exist_ok=True)
-                sync_directory(self._directory)
             with self._fate:  # until the name is on the disk, nobody is told that the blob is there
+                if not path.parent.is_dir():
+                    path.parent.mkdir(mode=0o700)
+                    sync_directory(self._directory)
                 incoming.path.replace(path)  # also over a symlink or a damaged file: never through it
                 sync_directory(path.parent)
                 self._note(sha256, _stamp(path.lstat()))

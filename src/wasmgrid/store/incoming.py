@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import secrets
 import threading
@@ -22,7 +23,8 @@ class Incoming:
         self.digest = hashlib.sha256()
         self._using = threading.Lock()
         with as_unavailable():
-            self._file = self.path.open("xb", buffering=0)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._file = io.FileIO(descriptor, "w")
 
     def add(self, data: bytes) -> None:
         with self._using, as_unavailable():

@@ -110,6 +110,7 @@ class Writer:
                 for request in batch:
                     self._run(request, connection, alone=len(batch) == 1)
         except _RequestBroke as broke:
+            self._drop_connection()
             if len(batch) > 1:
                 for request in batch:
                     self._commit([request])
