@@ -6,7 +6,7 @@ LANGUAGES := rust c cpp go zig wat
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchains demo test check fmt lint types bench lock clean
+.PHONY: help setup toolchains demo test check fmt lint types bench docs lock clean
 
 help: ## List what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ types: setup ## Check types (mypy --strict)
 
 bench: toolchains ## Measure speed and memory; docs/benchmarks.md holds the figures
 	$(BIN)/python -m benchmarks
+
+docs: setup ## Bring the table of hostile inputs and their tests in docs/security.md up to date
+	$(BIN)/python scripts/hostile.py
 
 lock: ## Resolve requirements/dev.txt anew from pyproject.toml (needs uv)
 	uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
