@@ -1,0 +1,85 @@
+"""Who may ask: a page that someone visits must not reach their grid, and nobody without its token may.
+
+One pass over the headers, before any routing: a refusal costs nothing, and no route can forget it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Collection
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+
+from wasmgrid.core.errors import Forbidden, Unauthorized, WasmgridError
+from wasmgrid.server.problems import response_of
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/schema", "/schema/openapi.json"})
+_GUARDED = frozenset({b"host", b"origin", b"authorization", b"sec-fetch-site", b"sec-fetch-mode"})
+
+
+class Gate:
+    """The application behind its checks.
+
+    `allowed_hosts` are names and addresses without ports (`127.0.0.1`, `localhost`, `::1`): a foreign Host is how DNS
+    rebinding shows itself. `on_activity` is called for every request that comes through with the token.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, token: str, allowed_hosts: Collection[str], on_activity: Callable[[], None]
+    ) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._on_activity = on_activity
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let it through, or answer with the problem."""
+        if scope["type"] == ScopeType.HTTP:
+            refusal = self._refusal(scope)
+            if refusal is not None:
+                await response_of(refusal)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: HTTPScope) -> WasmgridError | None:
+        headers = [(name, value) for name, value in scope["headers"] if name in _GUARDED]
+        given = dict(headers)
+        if len(given) != len(headers):
+            return Forbidden("a header that decides who may ask came twice")
+        host = given.get(b"host", b"").decode("latin-1").lower()
+        if _without_port(host) not in self._hosts:
+            return Forbidden(
+                f"this grid does not answer to the host {host[:200]!r}",
+                hint="use the address in endpoint.json, or start the server with this name as an allowed host",
+            )
+        if _is_foreign(given, host):
+            return Forbidden("a request on behalf of another site's page")
+        if scope["path"] in OPEN_PATHS:
+            return None
+        if not self._has_token(given.get(b"authorization", b"")):
+            return Unauthorized(
+                "no valid token came with the request",
+                hint="send `Authorization: Bearer $(cat $WASMGRID_HOME/token)`, or set WASMGRID_TOKEN",
+            )
+        self._on_activity()
+        return None
+
+    def _has_token(self, authorization: bytes) -> bool:
+        scheme, _, token = authorization.partition(b" ")
+        return scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token)
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_foreign(given: dict[bytes, bytes], host: str) -> bool:
+    """Whether a browser says that a page of another origin asks. Following a link is no request of that page's."""
+    origin = given.get(b"origin")
+    if origin is not None:
+        return origin.decode("latin-1").lower() not in {f"http://{host}", f"https://{host}"}
+    site = given.get(b"sec-fetch-site", b"none")
+    return site not in {b"none", b"same-origin"} and given.get(b"sec-fetch-mode") != b"navigate"

@@ -1,0 +1,210 @@
+"""Routes of what belongs to a job: what it was given, what it left, and why it is where it is."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+import msgspec
+from litestar import MediaType, Router, get
+from litestar.response import Response, Stream
+
+from wasmgrid.core.digest import unpack_files
+from wasmgrid.core.errors import NotFound
+from wasmgrid.core.job import Artifact, Base64, Source, TaskResult
+from wasmgrid.core.lifecycle import FINISHED
+from wasmgrid.core.outcome import OutcomeKind
+from wasmgrid.scheduling.explain import Why
+from wasmgrid.server import downloads
+from wasmgrid.server.logs import Index
+from wasmgrid.server.openapi import problems
+from wasmgrid.server.service import Service, Svc
+from wasmgrid.store.rows import JobRow
+
+
+class Artifacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The files that a task left in `/out`."""
+
+    artifacts: list[Artifact]
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One assignment of a task to a worker that ended: with an `outcome`, or without one for a `reason`."""
+
+    index: int
+    attempt: int
+    worker_id: str
+    outcome: OutcomeKind | None
+    reason: str | None
+    ended_at: datetime | None
+
+
+class Attempts(msgspec.Struct, frozen=True, kw_only=True):
+    """All attempts of a job that ended, oldest first."""
+
+    attempts: list[Attempt]
+
+
+@get("/stdout", summary="All that was kept of stdout", responses=problems(404))
+async def stdout(job: str, service: Svc, index: Index = 0) -> Stream:
+    """The bytes as the program wrote them, once the task has ended; while it runs see `/logs`."""
+    row, result = await _result(service, job, index)
+    return await downloads.of_output(service.store, result.stdout, name=f"job-{row.id}.stdout")
+
+
+@get("/stderr", summary="All that was kept of stderr", responses=problems(404))
+async def stderr(job: str, service: Svc, index: Index = 0) -> Stream:
+    """The bytes as the program wrote them, once the task has ended; while it runs see `/logs`."""
+    row, result = await _result(service, job, index)
+    return await downloads.of_output(service.store, result.stderr, name=f"job-{row.id}.stderr")
+
+
+@get("/module", media_type="application/wasm", summary="The module", responses=problems(404))
+async def module(job: str, service: Svc) -> Stream:
+    """The WebAssembly module that ran, or will."""
+    row = await service.find(job)
+    if row.module_sha256 is None:
+        raise NotFound(f"job {row.id} has no module: it is {row.state}", hint=f"see: wasmgrid status {row.id}")
+    name = f"{row.name or f'job-{row.id}'}.wasm"
+    return await downloads.of_blob(service.store, row.module_sha256, name=name, media_type="application/wasm")
+
+
+@get("/artifacts", summary="The files that a task left in /out", responses=problems(404))
+async def artifacts(job: str, service: Svc, index: Index = 0) -> Artifacts:
+    """Paths (relative to `/out`), sizes and digests; empty until the task has ended."""
+    row = await service.find(job)
+    result = await service.result(row, index)
+    return Artifacts(artifacts=result.artifacts if result is not None else [])
+
+
+@get("/artifacts/{path:path}", summary="One of those files", responses=problems(404))
+async def artifact(job: str, path: str, service: Svc, index: Index = 0) -> Stream:
+    """Its bytes. `path` is looked up among the artifacts of the result: it is a name, never a path of a machine."""
+    row, result = await _result(service, job, index)
+    wanted = path.removeprefix("/")
+    found = next((each for each in result.artifacts if each.path == wanted), None)
+    if found is None:
+        raise NotFound(f"job {row.id} left no {wanted[:200]!r}", hint=f"list: wasmgrid artifacts {row.id}")
+    return await downloads.of_blob(service.store, found.sha256, name=found.path)
+
+
+@get("/source", summary="The source as it was sent", responses=problems(404))
+async def source(job: str, service: Svc) -> Source:
+    """Its files, with what was inferred; bytes that are not UTF-8 as base64."""
+    row = await service.find(job)
+    ref = row.spec.source
+    if ref is None:
+        raise NotFound(f"job {row.id} was submitted as a module", hint=f"get it: wasmgrid wasm {row.id} -o x.wasm")
+    blob = await service.store.blobs.read(ref.sha256)
+    files = await asyncio.to_thread(unpack_files, blob)
+    return Source(
+        files={path: _text(content) for path, content in files.items()},
+        language=ref.language,
+        entry=ref.entry,
+        build_flags=ref.build_flags,
+    )
+
+
+@get("/inputs/{number:int}", summary="One input as it was sent", responses=problems(404))
+async def input_file(job: str, number: int, service: Svc) -> Stream:
+    """A file, or a tar archive where the input is a tree."""
+    row = await service.find(job)
+    if not 0 <= number < len(row.spec.inputs):
+        raise NotFound(f"job {row.id} has {len(row.spec.inputs)} inputs, numbered from 0")
+    given = row.spec.inputs[number]
+    name = (given.path.strip("/") or f"input-{number}") + (".tar" if given.tree else "")
+    return await downloads.of_blob(service.store, given.sha256, name=name)
+
+
+@get("/stdin", summary="Standard input as it was sent", responses=problems(404))
+async def stdin(job: str, service: Svc) -> Stream:
+    """The bytes; none where the job was given no stdin."""
+    row = await service.find(job)
+    given = row.spec.stdin
+    name = f"job-{row.id}.stdin"
+    if given is not None and given.sha256 is not None:
+        return await downloads.of_blob(service.store, given.sha256, name=name)
+    return downloads.of_bytes(given.data if given is not None else b"", name=name)
+
+
+@get("/why", summary="Why a job is where it is", responses=problems(404))
+async def why(job: str, service: Svc) -> Why:
+    """In one sentence, and per worker: what does not fit, and the smallest change that would."""
+    row = await service.find(job)
+    answer = service.control.why(row.id) if row.state not in FINISHED else None
+    return answer or Why(reason=f"it is {row.state}" + (f": {row.message}" if row.message else ""))
+
+
+@get("/diagnostics", media_type=MediaType.TEXT, summary="What the compiler said", responses=problems(404))
+async def diagnostics(job: str, service: Svc) -> Response[str]:
+    """Verbatim and capped; empty while it is not built, or where nothing was said."""
+    row = await service.find(job)
+    build = await service.store.build(row.build_id) if row.build_id is not None else None
+    return Response(build.diagnostics if build is not None else "", media_type=MediaType.TEXT)
+
+
+@get("/attempts", summary="All attempts that ended", responses=problems(404))
+async def attempts(job: str, service: Svc) -> Attempts:
+    """Those that gave no result (a worker was lost, a runner crashed), and the one that gave it."""
+    row = await service.find(job)
+    ended = [
+        Attempt(
+            index=each.index,
+            attempt=each.attempt,
+            worker_id=each.worker_id,
+            outcome=None,
+            reason=each.reason,
+            ended_at=each.ended_at,
+        )
+        for each in await service.store.attempts(service.tenant, row.id)
+    ]
+    result = await service.result(row)
+    return Attempts(attempts=[*ended, _last(result, row)] if result is not None else ended)
+
+
+async def _result(service: Service, ref: str, index: int) -> tuple[JobRow, TaskResult]:
+    row = await service.find(ref)
+    result = await service.result(row, index)
+    if result is None:
+        hint = f"wait for it: GET /v1/jobs/{row.id}?wait=60 · follow it: GET /v1/jobs/{row.id}/logs"
+        raise NotFound(
+            f"task {index} of job {row.id} has no result", hint=None if row.state in FINISHED else hint, field="index"
+        )
+    return row, result
+
+
+def _last(result: TaskResult, row: JobRow) -> Attempt:
+    return Attempt(
+        index=result.index,
+        attempt=result.attempt,
+        worker_id=result.worker_id,
+        outcome=result.outcome.kind,
+        reason=result.outcome.message,
+        ended_at=row.finished_at,
+    )
+
+
+def _text(content: bytes) -> str | Base64:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return Base64(base64=content)
+
+
+router = Router(
+    path="/v1/jobs/{job:str}",
+    route_handlers=[
+        stdout,
+        stderr,
+        module,
+        artifacts,
+        artifact,
+        source,
+        input_file,
+        stdin,
+        why,
+        diagnostics,
+        attempts,
+    ],
+    tags=["what belongs to a job"],
+)

@@ -1,0 +1,124 @@
+"""Routes of jobs: submit, list, look, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Router, get, post
+from litestar.connection import Request
+from litestar.params import Parameter
+from litestar.response import Response
+
+from wasmgrid.core.errors import InvalidField
+from wasmgrid.core.job import JobSpec, JobView
+from wasmgrid.core.lifecycle import FINISHED, JobState
+from wasmgrid.server import strict_json
+from wasmgrid.server.bodies import media_type
+from wasmgrid.server.openapi import problems
+from wasmgrid.server.service import Service, Svc, clamp_wait
+from wasmgrid.server.views import without_output
+from wasmgrid.store.rows import JobRow
+
+THREAD_BYTES = 256 * 1024  # bodies over this are read in a thread
+MAX_PAGE = 200
+PAGES_AT_ONCE = 20  # of rows that are looked at for one page of an answer
+
+Wait = Annotated[float | None, Parameter(description="seconds to wait for the job's end, at most 60")]
+
+
+class JobPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some jobs, newest first, without their output. `next_cursor` asks for the ones before them; None: no more."""
+
+    jobs: list[JobView]
+    next_cursor: str | None
+
+
+@post("/", summary="Submit a job", responses=problems(400, 409, 413, 422, 503))
+async def submit(request: Request[Any, Any, Any], service: Svc, wait: Wait = None) -> Response[JobView]:
+    """A JobSpec as JSON (at most 8 MiB), or multipart: a part `spec`, and one per source file, its filename the path.
+
+    201 with the job, which is durable then; 200 where the idempotency key was used for the same request before. With
+    `wait` the answer comes when the job is finished, or after that many seconds.
+    """
+    if media_type(request) == "multipart/form-data":
+        async with service.bodies.turn(request):
+            body, parts = await service.bodies.multipart(request, service.ceiling)
+            view, existed = await service.submit(await _decode(body), parts, clamp_wait(wait))
+    else:
+        body = await service.bodies.json(request)
+        view, existed = await service.submit(await _decode(body), {}, clamp_wait(wait))
+    return Response(view, status_code=200 if existed else 201)
+
+
+@get("/", summary="List jobs", responses=problems(422))
+async def list_jobs(
+    service: Svc,
+    state: Annotated[list[JobState] | None, Parameter(description="only these; may be repeated")] = None,
+    name: Annotated[str | None, Parameter(max_length=200, description="a part of the name")] = None,
+    limit: Annotated[int, Parameter(ge=1, le=MAX_PAGE)] = 20,
+    cursor: Annotated[str | None, Parameter(description="`next_cursor` of the page before")] = None,
+) -> JobPage:
+    """Newest first. A page may be short although there are more: what counts is `next_cursor`."""
+    rows, before = await _page(service, frozenset(state or ()), name, _parse_cursor(cursor), limit)
+    views = await asyncio.gather(*(service.view(row) for row in rows))
+    return JobPage(jobs=[without_output(view) for view in views], next_cursor=None if before is None else str(before))
+
+
+@get("/{job:str}", summary="One job", responses=problems(404))
+async def show(job: str, service: Svc, wait: Wait = None) -> JobView:
+    """`job` is a number, or `last`. With `wait` the answer comes when it is finished, or after that many seconds."""
+    return await service.view(await service.finished(job, clamp_wait(wait)))
+
+
+@post("/{job:str}/cancel", status_code=200, summary="Cancel a job", responses=problems(404))
+async def cancel(job: str, service: Svc) -> JobView:
+    """Ask for its end; it comes soon after. A job that is finished stays as it is."""
+    return await service.cancel(job)
+
+
+async def _decode(body: bytes) -> JobSpec:
+    if len(body) > THREAD_BYTES:
+        return await asyncio.to_thread(strict_json.decode, body, JobSpec)
+    return strict_json.decode(body, JobSpec)
+
+
+async def _page(
+    service: Service, states: frozenset[JobState], name: str | None, before: int | None, limit: int
+) -> tuple[list[JobRow], int | None]:
+    """(rows, where to go on). Which jobs run is in the leader's memory: unfinished ones are searched for them."""
+    kept = states - {JobState.RUNNING} | (_OPEN if JobState.RUNNING in states else frozenset())
+    found: list[JobRow] = []
+    for _ in range(PAGES_AT_ONCE):
+        page = await service.store.jobs(service.tenant, states=kept, name=name, before_id=before, limit=limit + 1)
+        for row in page:
+            if len(found) == limit:
+                return found, before
+            before = row.id
+            if not states or _state(service, row) in states:
+                found.append(row)
+        if len(page) <= limit:
+            return found, None
+    return found, before
+
+
+_OPEN = frozenset({JobState.BUILDING, JobState.QUEUED})
+
+
+def _state(service: Service, row: JobRow) -> JobState:
+    live = None if row.state in FINISHED else service.control.live(row.id)
+    return row.state if live is None else live.state
+
+
+def _parse_cursor(cursor: str | None) -> int | None:
+    if cursor is None or cursor == "":
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20):
+        raise InvalidField(
+            "cursor is not one of this list's", hint="give next_cursor of the page before", field="cursor"
+        )
+    return int(cursor)
+
+
+router = Router(path="/v1/jobs", route_handlers=[submit, list_jobs, show, cancel], tags=["jobs"])

@@ -1,0 +1,96 @@
+"""The socket of the API, and uvicorn on it inside our own loop."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import resource
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from uvicorn._types import ASGIApplication
+
+from wasmgrid.core.errors import InvalidField, Unavailable
+
+DEFAULT_PORT = 3030
+GRACE_S = 2  # open requests get this long at shutdown
+_BACKLOG = 2048
+_KEEP_ALIVE_S = 30
+
+
+class ApiServer(uvicorn.Server):
+    """uvicorn without its signal handlers: the process has its own, and stops more than this."""
+
+    def __init__(self, app: ASGIApplication) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="on",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered; a stream that is followed counts."""
+        return bool(self.server_state.tasks)
+
+
+def check_host(host: str) -> None:
+    """Raise `InvalidField` unless `host` is of this machine alone: the API has no TLS yet."""
+    with contextlib.suppress(ValueError):
+        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+            return
+    raise InvalidField(
+        f"cannot listen on {host!r}: beyond this machine the API would need TLS, which it does not have yet",
+        hint="listen on 127.0.0.1 and reach it through a tunnel: ssh -L 3030:127.0.0.1:3030 USER@HOST",
+        field="host",
+    )
+
+
+def bind(host: str, port: int | None) -> socket.socket:
+    """A listening socket. None: port 3030, or a free one where that is taken. Raises `Unavailable`, `InvalidField`."""
+    try:
+        return _listen(host, DEFAULT_PORT if port is None else port)
+    except OSError as error:
+        if port is not None:
+            raise Unavailable(
+                f"cannot listen on {host} port {port}: {error.strerror}",
+                hint="name another one: --port 0 takes one that is free",
+            ) from error
+    except OverflowError:
+        raise InvalidField(f"{port} is not a port", field="port") from None
+    return _listen(host, 0)
+
+
+def url_of(listener: socket.socket) -> str:
+    """The base URL of the API behind it."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def raise_open_file_limit() -> None:
+    """As many open files as the system allows: every client of a stream holds one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # macOS has a limit of its own below an unlimited one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    listener.setblocking(False)  # noqa: FBT003
+    return listener

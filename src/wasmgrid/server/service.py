@@ -1,0 +1,225 @@
+"""What the routes do: submissions become rows and rows become answers. Everything a route needs hangs here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from litestar.params import Dependency
+
+from wasmgrid.control import Control
+from wasmgrid.core.errors import JobNotFound, Superseded, Unavailable, Unreachable, Unsatisfiable
+from wasmgrid.core.job import JobSpec, JobView, SourceRef, Stdin, TaskResult
+from wasmgrid.core.lifecycle import FINISHED, JobState
+from wasmgrid.core.limits import Ceiling
+from wasmgrid.server import submission
+from wasmgrid.server.bodies import Bodies
+from wasmgrid.server.modules_in import Modules
+from wasmgrid.server.sse import Streams
+from wasmgrid.server.tail import Tails
+from wasmgrid.server.views import job_view
+from wasmgrid.store import Store
+from wasmgrid.store.rows import DEFAULT_TENANT, JobRow, NewJob, OpenJob, Submitted
+
+MAX_WAIT_S = 60.0  # one long poll; whoever wants to wait longer asks again
+MAX_ID = (1 << 63) - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One per application."""
+
+    store: Store
+    control: Control
+    home: Path
+    ceiling: Ceiling
+    modules: Modules
+    tails: Tails
+    on_activity: Callable[[], None]
+    fabric_reachable: Callable[[], Awaitable[bool]]
+    bodies: Bodies = field(default_factory=Bodies)
+    streams: Streams = field(default_factory=Streams)
+    tenant: str = DEFAULT_TENANT
+
+    async def submit(self, spec: JobSpec, parts: Mapping[str, bytes], wait_s: float) -> tuple[JobView, bool]:
+        """(the job, whether it existed before), durable; with `wait_s` once it is finished, or after that."""
+        submission.check(spec, self.ceiling)
+        source, module_sha256 = await self._code(spec, parts)
+        stdin = await self._stdin(spec)
+        for at, each in enumerate(spec.inputs):
+            if await self.store.blobs.size(each.sha256) is None:
+                raise submission.input_missing(each.sha256, at)
+        stored = submission.stored(spec, source=source, module_sha256=module_sha256, stdin=stdin)
+        warnings = self.control.submission_warnings(stored)
+        if spec.fail_fast and warnings:
+            raise Unsatisfiable(warnings[0], hint="ask for less, or leave fail_fast out and the job waits")
+        new = NewJob(
+            tenant=self.tenant,
+            spec=stored,
+            state=JobState.QUEUED if source is None else JobState.BUILDING,
+            module_sha256=module_sha256,
+            idempotency_key=spec.idempotency_key,
+            request_sha256=submission.request_digest(stored) if spec.idempotency_key is not None else None,
+        )
+        submitted = await self.store.submit(new)
+        if not submitted.existing:
+            self.control.submitted(_open_job(new, submitted))
+        if wait_s > 0:
+            await self.control.wait_finished(submitted.id, wait_s)
+        elif not submitted.existing:
+            return self._fresh_view(new, submitted, warnings), False
+        row = await self.store.job(self.tenant, submitted.id)
+        return await self.view(row, warnings), submitted.existing
+
+    async def find(self, ref: str) -> JobRow:
+        """The job that `ref` names: its number, or `last`."""
+        return await self.store.job(self.tenant, await self.job_id(ref))
+
+    async def job_id(self, ref: str) -> int:
+        """The number that `ref` means; raises `JobNotFound` for what cannot be one."""
+        latest = None
+        if ref == "last":
+            latest = await self.store.latest_id(self.tenant)
+            if latest is None:
+                raise JobNotFound("there is no job yet", hint="submit one: wasmgrid run hello.rs")
+            return latest
+        if ref.isascii() and ref.isdigit() and 0 < int(ref[:20]) <= MAX_ID:
+            return int(ref)
+        raise JobNotFound(f"no job {ref[:100]!r}", hint="a job's id is a number, or last · list: wasmgrid jobs")
+
+    async def finished(self, ref: str, wait_s: float) -> JobRow:
+        """The job, once it is finished or `wait_s` is over."""
+        row = await self.find(ref)
+        if wait_s > 0 and row.state not in FINISHED and await self.control.wait_finished(row.id, wait_s):
+            row = await self.store.job(self.tenant, row.id)
+        return row
+
+    async def view(self, row: JobRow, warnings: list[str] | None = None) -> JobView:
+        """A job with its result, its build and what the leader knows."""
+        result = await self.store.result(self.tenant, row.id) if row.state in FINISHED else None
+        build = await self.store.build(row.build_id) if row.build_id is not None else None
+        counts = await self.store.task_counts(row.id) if row.task_count > 1 else None
+        return job_view(
+            row,
+            live=self.control.live(row.id),
+            result=result,
+            build=build,
+            module_bytes=await self.modules.size(row.module_sha256),
+            task_counts=counts,
+            warnings=warnings or (),
+        )
+
+    async def result(self, row: JobRow, index: int = 0) -> TaskResult | None:
+        """A task's result, where it has one."""
+        return await self.store.result(self.tenant, row.id, index)
+
+    async def cancel(self, ref: str) -> JobView:
+        """Ask for a job's end; one that is finished stays as it is."""
+        row = await self.find(ref)
+        if row.state not in FINISHED:
+            await self.store.request_cancel(self.tenant, row.id)
+            self.control.cancel_requested(row.id)
+            row = await self.store.job(self.tenant, row.id)
+        return await self.view(row)
+
+    async def probe_store(self) -> None:
+        """Raise `Unavailable` unless the store's disk takes a write."""
+        await asyncio.to_thread(_write_probe, self.home)
+
+    async def probe_fabric(self) -> None:
+        """Raise `Unreachable` unless the fabric answers."""
+        if not await self.fabric_reachable():
+            raise Unreachable("the fabric does not answer")
+
+    async def probe_leader(self) -> None:
+        """Raise unless this server leads."""
+        if self.control.superseded.is_set():
+            raise Superseded("another server leads")
+        self.control.workers()
+
+    async def _code(self, spec: JobSpec, parts: Mapping[str, bytes]) -> tuple[SourceRef | None, str | None]:
+        """(source to be built, None) or (None, module to be run), its bytes kept."""
+        if spec.source is None:
+            if spec.module_sha256 is None or await self.modules.size(spec.module_sha256) is None:
+                raise submission.module_missing(spec.module_sha256 or "")
+            return None, spec.module_sha256
+        from wasmgrid.build.toolchains import check_flags, infer  # noqa: PLC0415 - see submission.check_files
+
+        files = submission.files_of(spec.source, parts)
+        submission.check_files(files, spec.source.entry, self.ceiling)
+        language, entry = infer(files, spec.source.language, spec.source.entry)
+        check_flags(language, spec.source.build_flags)
+        if language == submission.WASM:
+            return None, await self.modules.add(files[entry])
+        blob, sha256 = await asyncio.to_thread(submission.packed, files)
+        await self.store.blobs.put(blob, expected=sha256, max_bytes=len(blob))
+        return submission.source_ref(sha256, files, language, entry, spec.source.build_flags), None
+
+    async def _stdin(self, spec: JobSpec) -> Stdin | None:
+        data = submission.stdin_bytes(spec, self.ceiling)
+        if data is None or submission.is_inline(data):
+            return None if data is None else Stdin(data=data)
+        sha256, _ = await self.store.blobs.put(data, expected=None, max_bytes=len(data))
+        return Stdin(sha256=sha256)
+
+    def _fresh_view(self, new: NewJob, submitted: Submitted, warnings: list[str]) -> JobView:
+        """A job that was just committed, without asking the store for what is known."""
+        row = JobRow(
+            id=submitted.id,
+            tenant=new.tenant,
+            name=new.spec.name,
+            state=new.state,
+            spec=new.spec,
+            module_sha256=new.module_sha256,
+            build_id=None,
+            build_cached=None,
+            submitted_at=submitted.submitted_at,
+            started_at=None,
+            finished_at=None,
+            cancel_requested_at=None,
+            task_count=new.task_count,
+            message="",
+        )
+        return job_view(
+            row,
+            live=self.control.live(row.id),
+            module_bytes=self.modules.known_size(new.module_sha256),
+            warnings=warnings,
+        )
+
+
+Svc = Annotated[Service, Dependency(skip_validation=True)]
+
+
+def clamp_wait(wait_s: float | None) -> float:
+    """A `?wait=` as it is honoured: at most `MAX_WAIT_S`, and nothing for what is no duration."""
+    return min(wait_s, MAX_WAIT_S) if wait_s is not None and wait_s > 0 else 0.0
+
+
+def _write_probe(home: Path) -> None:
+    try:
+        with tempfile.NamedTemporaryFile(dir=home, prefix=".ready-") as file:
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise Unavailable(f"the disk takes no write: {error.strerror}", hint="make room on it") from error
+
+
+def _open_job(new: NewJob, submitted: Submitted) -> OpenJob:
+    return OpenJob(
+        id=submitted.id,
+        tenant=new.tenant,
+        spec=new.spec,
+        state=new.state,
+        module_sha256=new.module_sha256,
+        build_id=None,
+        submitted_at=submitted.submitted_at,
+        cancel_requested=False,
+        task_count=new.task_count,
+    )

@@ -1,0 +1,169 @@
+"""What a submission must pass before it is a job: checked, its language inferred, its large parts made into blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from wasmgrid.core.digest import pack_files, sha256_hex
+from wasmgrid.core.errors import InputNotFound, InvalidField, InvalidPath, InvalidRequest, ModuleNotFound, TooLarge
+from wasmgrid.core.job import INLINE_BYTES, Base64, JobSpec, Source, SourceRef, Stdin, StoredSpec
+from wasmgrid.core.limits import Ceiling
+from wasmgrid.core.paths import check_guest, check_relative
+from wasmgrid.core.units import format_bytes
+from wasmgrid.core.worker import check_labels
+
+ASSIGNMENT_BYTES = 256 * 1024  # args, env and input paths travel in one frame with every assignment
+MAX_LABELS = 64
+SHOWN_PATHS = 100
+WASM = "wasm"
+
+_CEILINGS = ("cpus", "memory_mb", "disk_mb", "gpus", "time_limit_s", "output_limit_bytes", "retries")
+_AS_GIVEN = frozenset(StoredSpec.__struct_fields__) - {"source", "stdin", "module_sha256"}
+
+
+def check(spec: JobSpec, ceiling: Ceiling) -> None:
+    """Raise unless the request, without its source, could be a job; every error names its field."""
+    if (spec.source is None) == (spec.module_sha256 is None):
+        raise InvalidField(
+            "a job has either a source or a module_sha256",
+            hint="give one of them" if spec.source is None else "leave one of them out",
+            field="source",
+        )
+    for field in _CEILINGS:
+        ceiling.check(field, getattr(spec, field))
+    if spec.cpu_time_limit_s is not None and not spec.cpu_time_limit_s <= ceiling.time_limit_s:
+        raise InvalidField(
+            f"cpu_time_limit_s is {spec.cpu_time_limit_s}, this grid allows at most {ceiling.time_limit_s}",
+            field="cpu_time_limit_s",
+        )
+    for field in ("require", "prefer"):
+        labels: dict[str, str] = getattr(spec, field)
+        if len(labels) > MAX_LABELS:
+            raise InvalidField(f"{field} has {len(labels)} labels, at most {MAX_LABELS} are taken", field=field)
+        check_labels(labels, field=field)
+    _check_words(spec)
+    _check_inputs(spec)
+
+
+def _check_words(spec: JobSpec) -> None:
+    for at, arg in enumerate(spec.args):
+        if "\0" in arg:
+            raise InvalidField(f"args[{at}] has a NUL character, which no program could see", field=f"args[{at}]")
+    for key, value in spec.env.items():
+        if not key or "=" in key or "\0" in key or "\0" in value:
+            raise InvalidField(
+                f"the variable {key[:100]!r} cannot be: an empty name, an = in it, or a NUL character", field="env"
+            )
+    size = sum(len(word.encode()) + 5 for word in (*spec.args, *spec.env, *spec.env.values()))
+    size += sum(len(each.path.encode()) + 96 for each in spec.inputs)
+    if size > ASSIGNMENT_BYTES:
+        raise TooLarge(
+            f"args, env and input paths have {format_bytes(size)}, at most {format_bytes(ASSIGNMENT_BYTES)} are taken",
+            hint="send what is large as an input or as stdin",
+            field="args",
+        )
+
+
+def _check_inputs(spec: JobSpec) -> None:
+    seen: set[str] = set()
+    for at, each in enumerate(spec.inputs):
+        field = f"inputs[{at}].path"
+        check_guest(each.path, field=field)
+        if each.path == "/" and not each.tree:
+            raise InvalidPath("/ is a directory: an input there must be a tree", field=field)
+        if each.path in seen:
+            raise InvalidPath(f"two inputs are to be at {each.path!r}", field=field)
+        seen.add(each.path)
+
+
+def files_of(source: Source, parts: Mapping[str, bytes]) -> dict[str, bytes]:
+    """path -> bytes of a source, from its JSON and from the parts of a multipart body."""
+    files = {path: _bytes(content) for path, content in source.files.items()}
+    for path, content in parts.items():
+        if path in files:
+            raise InvalidPath(f"the file {path[:200]!r} came twice", field="source.files")
+        files[path] = content
+    return files
+
+
+def check_files(files: Mapping[str, bytes], entry: str | None, ceiling: Ceiling) -> None:
+    """Raise unless the files could be a project. An empty source is no request at all (400)."""
+    from wasmgrid.build.project import check_source  # noqa: PLC0415 - jobs with ready modules do not need it
+
+    if not any(files.values()):
+        raise InvalidRequest(
+            "the source is empty" if files else "the source has no files",
+            hint="name at least one file that is not empty",
+            field="source.files",
+        )
+    if entry is not None:
+        check_relative(entry, field="source.entry")
+    check_source(files, ceiling)
+
+
+def stdin_bytes(spec: JobSpec, ceiling: Ceiling) -> bytes | None:
+    """Standard input as bytes."""
+    if spec.stdin is None:
+        return None
+    data = _bytes(spec.stdin)
+    if len(data) > ceiling.stdin_bytes:
+        raise TooLarge(
+            f"stdin has {format_bytes(len(data))}, this grid takes at most {format_bytes(ceiling.stdin_bytes)}",
+            hint="send it as an input file",
+            field="stdin",
+        )
+    return data
+
+
+def stored(spec: JobSpec, *, source: SourceRef | None, module_sha256: str | None, stdin: Stdin | None) -> StoredSpec:
+    """The spec as it is kept."""
+    given = {field: getattr(spec, field) for field in _AS_GIVEN}
+    return StoredSpec(**given, source=source, module_sha256=module_sha256, stdin=stdin)
+
+
+def source_ref(sha256: str, files: Mapping[str, bytes], language: str, entry: str, flags: list[str]) -> SourceRef:
+    """A source as it is kept; it travels in frames, so of very many paths only the first are named."""
+    return SourceRef(
+        sha256=sha256,
+        language=language,
+        entry=entry,
+        build_flags=flags,
+        paths=sorted(files)[:SHOWN_PATHS],
+        bytes=sum(map(len, files.values())),
+    )
+
+
+def request_digest(spec: StoredSpec) -> str:
+    """What makes two requests under one idempotency key the same: everything that would be kept."""
+    return sha256_hex(msgspec.msgpack.encode(spec, order="deterministic"))
+
+
+def packed(files: Mapping[str, bytes]) -> tuple[bytes, str]:
+    """A project as its blob and that blob's digest."""
+    blob = pack_files(files)
+    return blob, sha256_hex(blob)
+
+
+def module_missing(sha256: str) -> ModuleNotFound:
+    """The store has no such module."""
+    return ModuleNotFound(
+        f"no module {sha256} is here", hint=f"upload it first: PUT /v1/modules/{sha256}", field="module_sha256"
+    )
+
+
+def input_missing(sha256: str, at: int) -> InputNotFound:
+    """The store has no such input."""
+    return InputNotFound(
+        f"no input {sha256} is here", hint=f"upload it first: PUT /v1/inputs/{sha256}", field=f"inputs[{at}].sha256"
+    )
+
+
+def is_inline(data: bytes) -> bool:
+    """Whether these bytes are kept in their row."""
+    return len(data) <= INLINE_BYTES
+
+
+def _bytes(content: str | Base64) -> bytes:
+    return content.base64 if isinstance(content, Base64) else content.encode()
