@@ -38,7 +38,9 @@ def build(program: str, output: str | None, server: str | None, **source: Any) -
     What the compiler says goes to stderr. Exit code 126 where it refuses the source.
     """
     name = "stdin" if program == "-" else Path(program).resolve().name
-    prepared = prepare.job(program_of(program), name=f"build {name}"[:200], require=NEVER_RUN, **source)
+    prepared = prepare.job(
+        **program_of(program, source["language"]), name=f"build {name}"[:200], require=NEVER_RUN, **source
+    )
     if prepared.spec.source is None:
         raise InvalidField(f"{name} is a .wasm already", hint=f"run it: wasmgrid run {program}", field="source")
     connection = client_or_start(server)

@@ -16,6 +16,7 @@ from wasmgrid.cli.connecting import client, client_or_start
 from wasmgrid.cli.following import Follower
 from wasmgrid.cli.jobs import print_json
 from wasmgrid.cli.terminal import say
+from wasmgrid.core.errors import LanguageUnknown
 from wasmgrid.core.job import Base64
 from wasmgrid.sdk import calls, packing, prepare
 from wasmgrid.sdk.client import Client
@@ -122,16 +123,30 @@ def _prepare(program: str, *, stdin: str | None, env: tuple[str, ...], **given: 
     given["args"] = list(given["args"])
     given["require"], given["prefer"] = dict(given["require"]), dict(given["prefer"])
     return prepare.job(
-        program_of(program),
+        **program_of(program, given["language"]),
         env=dict(_variable(text) for text in env),
         stdin=None if stdin is None else _stdin(stdin),
         **given,
     )
 
 
-def program_of(named: str) -> str | bytes:
-    """The program as `prepare` takes it: its name, or what standard input holds."""
-    return sys.stdin.buffer.read() if named == "-" else named
+def program_of(named: str, language: str | None) -> dict[str, Any]:
+    """The program as `prepare.job` takes it: its name, or what standard input holds under a name that fits."""
+    if named != "-":
+        return {"program": named}
+    data = sys.stdin.buffer.read()
+    return {"program": data, "file_name": "main" + _suffix(data, language)}
+
+
+def _suffix(data: bytes, language: str | None) -> str:
+    """`.c` and the like: compilers go by it. None where only the server may know the language."""
+    from wasmgrid.build import toolchains  # noqa: PLC0415 -- only source without a name needs it
+
+    try:
+        found, _ = toolchains.infer({"main": data}, language, None)
+    except LanguageUnknown:
+        return ""
+    return next(iter(toolchains.named(found).suffixes), "")
 
 
 def _variable(text: str) -> tuple[str, str]:

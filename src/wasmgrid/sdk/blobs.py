@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,13 +42,15 @@ def of_file(path: Path) -> Blob:
 
 
 def of_temporary(file: IO[bytes]) -> Blob:
-    """A blob out of an open temporary file, which lives as long as the blob."""
+    """A blob out of an open temporary file, which is closed when the blob is gone."""
     digest = hashlib.sha256()
     size = 0
     for chunk in _rewound(file):
         digest.update(chunk)
         size += len(chunk)
-    return Blob(digest.hexdigest(), size, lambda: _rewound(file))
+    blob = Blob(digest.hexdigest(), size, lambda: _rewound(file))
+    weakref.finalize(blob, file.close)
+    return blob
 
 
 def _reopened(path: Path) -> Iterator[bytes]:

@@ -65,12 +65,16 @@ def _file(path: Path, most: int) -> Blob:
 
 def _pack_tree(root: Path, most: int) -> Blob:
     """A tar archive of a directory; the same names and contents give the same bytes."""
-    packed = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 -- lives as long as the blob
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for entry in entries(root, field="inputs"):
-            _add(archive, entry)
-            if packed.tell() > most:
-                raise TooLarge(f"{root} is over {format_bytes(most)}", field="inputs")
+    packed = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 -- it lives as long as the blob
+    try:
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for entry in entries(root, field="inputs"):
+                _add(archive, entry)
+                if packed.tell() > most:
+                    raise TooLarge(f"{root} is over {format_bytes(most)}", field="inputs")
+    except BaseException:
+        packed.close()
+        raise
     return blobs.of_temporary(packed)
 
 

@@ -50,6 +50,7 @@ class GivenInput:
 def job(
     program: str | Path | bytes,
     *,
+    file_name: str = "main",
     language: str | None = None,
     entry: str | None = None,
     build_flags: Iterable[str] = (),
@@ -57,7 +58,8 @@ def job(
     ceiling: Ceiling | None = None,
     **fields: Any,
 ) -> Prepared:
-    """A job that runs `program`: a source file, a project's directory, a .wasm, a module's digest, or bytes of one.
+    """A job that runs `program`: a source file, a project's directory, a .wasm, a module's digest, or the bytes
+    of a source or a module (`file_name`: what that source is called).
 
     `fields` are those of `JobSpec` (`cpus=1`, `args=[...]`). Raises `InvalidPath`, `InvalidField` or `TooLarge`.
     """
@@ -78,7 +80,7 @@ def job(
             )
         sent[module.sha256] = module
         return Prepared(JobSpec(module_sha256=module.sha256, inputs=given, **fields), sent)
-    files = {"main": program} if isinstance(program, bytes) else packing.read_source(Path(program), most)
+    files = {file_name: program} if isinstance(program, bytes) else packing.read_source(Path(program), most)
     source = Source(
         files={path: packing.content(data) for path, data in files.items()},
         language=language,
