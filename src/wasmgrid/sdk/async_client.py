@@ -157,10 +157,10 @@ async def _chunks_of(blob: Blob) -> AsyncIterator[bytes]:
 
 
 def _cause(error: BaseException) -> Exception:
-    """The operating system's own words, which httpx wraps twice."""
-    inner = error.__cause__ or error.__context__
-    if isinstance(inner, OSError):
-        return inner
-    if inner is not None:
-        return _cause(inner)
+    """The operating system's own words, which httpx and anyio wrap several times."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner
+        inner = inner.__cause__ or inner.__context__
     return TimeoutError() if isinstance(error, httpx.TimeoutException) else Exception(str(error))
