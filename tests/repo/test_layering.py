@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # A part imports itself and what stands in an earlier row; never its own row's other parts.
 ROWS = [
     {"core"},
-    {"home", "leash", "scheduling"},
+    {"home", "leash", "logs", "scheduling"},
     {"protocol"},
     {"store", "fabric", "build", "runner"},
     {"worker", "control"},

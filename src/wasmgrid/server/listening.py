@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import resource
@@ -9,7 +10,7 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
-from uvicorn._types import ASGIApplication
+from litestar import Litestar
 
 from wasmgrid.core.errors import InvalidField, Unavailable
 
@@ -22,13 +23,13 @@ _KEEP_ALIVE_S = 30
 class ApiServer(uvicorn.Server):
     """uvicorn without its signal handlers: the process has its own, and stops more than this."""
 
-    def __init__(self, app: ASGIApplication) -> None:
+    def __init__(self, app: Litestar) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 http="httptools",
                 ws="none",
-                lifespan="on",
+                lifespan="off",  # the application has none; a failure in one would end the process from inside
                 access_log=False,
                 log_config=None,
                 server_header=False,
@@ -36,11 +37,24 @@ class ApiServer(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
+        self._ended = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone."""
         yield
+
+    async def serve_on(self, listener: socket.socket) -> None:
+        """Answer on `listener` until `stop`."""
+        try:
+            await self.serve(sockets=[listener])
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Take no more requests and wait for those under way, `GRACE_S` at most."""
+        self.should_exit = True
+        await self._ended.wait()
 
     @property
     def busy(self) -> bool:
@@ -92,5 +106,5 @@ def raise_open_file_limit() -> None:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    listener.setblocking(False)  # noqa: FBT003
+    listener.setblocking(False)
     return listener
