@@ -57,13 +57,14 @@ class OutputFile(msgspec.Struct, frozen=True, kw_only=True):
     """One stream of a finished attempt.
 
     `data` is all that was kept, or its first `core.job.INLINE_BYTES` where `path` holds the whole; `size` counts the
-    kept bytes; `truncated` says that the guest wrote more.
+    kept bytes; `truncated` says that the guest wrote more, and `tail` is the end (at most 4 KiB) of that.
     """
 
     data: bytes = b""
     size: int = 0
     truncated: bool = False
     path: Path | None = None
+    tail: bytes = b""
 
 
 class ArtifactFile(msgspec.Struct, frozen=True, kw_only=True):

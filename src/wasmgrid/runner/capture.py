@@ -1,0 +1,95 @@
+"""A guest's stdout or stderr: a named pipe that the guest writes to as to a file, read under an exact cap.
+
+A pipe costs a quarter of what a fresh file does, needs no cap on file sizes (which would hold for the guest's scratch
+too), and lets a guest whose excess is dropped go on undisturbed. Output of a short attempt never meets a disk; that of
+a longer one is spilled to a file in box/io, which the agent tails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+
+from wasmgrid.core.job import INLINE_BYTES
+from wasmgrid.runner.frames import IO, Stream
+
+TAIL_BYTES = 4096
+_PIPE_BYTES = 1 << 20
+
+
+class Capture:
+    """One stream of one attempt after the other. Not thread-safe: its owner holds a lock around it."""
+
+    def __init__(self, path: str) -> None:
+        """`path`: `frames.STDOUT` or `STDERR`, a named pipe that exists already."""
+        self._name = path.rpartition("/")[2]
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        # A writer that never writes: without one an idle pipe counts as hung up, and every poll would return at once.
+        self._keeper = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):  # past the user's share of pipe memory; a smaller one will do
+                fcntl.fcntl(self.descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self.begin("", 0)
+
+    def begin(self, attempt: str, cap: int) -> None:
+        """Start over for the attempt named `attempt`: keep at most `cap` bytes of what comes."""
+        self._file_name = f"{attempt}.{self._name}"
+        self._cap = cap
+        self._head = bytearray()
+        self._tail = b""
+        self._file: int | None = None
+        self.size = 0
+        self.exceeded = False
+
+    def pump(self) -> None:
+        """Take in all that the pipe holds now."""
+        while True:
+            try:
+                data = os.read(self.descriptor, _PIPE_BYTES)
+            except BlockingIOError:
+                return
+            self._take(data)
+            if len(data) < _PIPE_BYTES:
+                return  # emptied, or nearly: what came meanwhile is for the next call
+
+    def spill(self) -> None:
+        """From now on keep a file up to date, so that others can follow."""
+        if self._file is None:
+            self._file = os.open(
+                f"{IO}/{self._file_name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640
+            )
+            self._write(self._head)
+
+    def finish(self) -> Stream:
+        """The stream as it is now, whole; the file stays only where it holds more than fits in a frame."""
+        self.pump()
+        name = None
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+            if self.size > INLINE_BYTES:
+                name = self._file_name
+            else:
+                os.unlink(f"{IO}/{self._file_name}")
+        return Stream(bytes(self._head), self.size, self.exceeded, name, self._tail)
+
+    def _take(self, data: bytes) -> None:
+        kept = data[: self._cap - self.size] if self.size + len(data) > self._cap else data
+        if len(kept) < len(data):
+            self.exceeded = True
+            self._tail = (self._tail + data[len(kept) :][-TAIL_BYTES:])[-TAIL_BYTES:]
+        if not kept:
+            return
+        if len(self._head) < INLINE_BYTES:
+            if self._file is None and len(self._head) + len(kept) > INLINE_BYTES:
+                self.spill()
+            self._head += kept[: INLINE_BYTES - len(self._head)]
+        if self._file is not None:
+            self._write(kept)
+        self.size += len(kept)
+
+    def _write(self, data: bytes | bytearray) -> None:
+        left = memoryview(data)
+        while left and self._file is not None:
+            left = left[os.write(self._file, left) :]

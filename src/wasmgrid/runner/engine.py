@@ -1,0 +1,66 @@
+"""The runtime's configuration, one for the child that precompiles and for the runners that load what it made.
+
+Facts about wasmtime-py 50 that shaped it: `max_wasm_stack` above the default aborts the process unless
+`async_stack_size` is raised first, which only the private binding offers; the pooling allocator, too, is reached
+through the private binding; it refuses some modules, which the on-demand engine then loads from the same file.
+"""
+
+from __future__ import annotations
+
+import wasmtime
+from wasmtime import _ffi as ffi
+
+from wasmgrid.runner.runtime import MEMORIES, WASM_STACK_BYTES
+
+_ASYNC_STACK_BYTES = 16 << 20  # unused, but must exceed the stack above
+_POOL_SLOTS = 2  # one guest at a time, and one whose memory is still being given back
+_POOL_MEMORY_BYTES = 4 << 30  # reserved address space, not memory
+_POOL_TABLES, _POOL_TABLE_ELEMENTS = 4, 100_000
+_KEEP_RESIDENT_BYTES = 1 << 20  # memory zeroed by hand rather than given back: cheaper for small guests
+
+MAX_TABLE_ELEMENTS = 1_000_000
+MAX_TABLES = 100
+
+
+def make_engine(*, metered: bool, pooled: bool) -> wasmtime.Engine:
+    """An engine whose guests can be interrupted by epoch; `metered` counts fuel, `pooled` instantiates faster."""
+    config = wasmtime.Config()
+    config.epoch_interruption = True
+    config.consume_fuel = metered
+    ffi.wasmtime_config_async_stack_size_set(config.ptr(), _ASYNC_STACK_BYTES)
+    config.max_wasm_stack = WASM_STACK_BYTES
+    config.parallel_compilation = False  # compilation is held to one core's time and memory
+    config.wasm_threads = False  # a guest has one thread
+    config.wasm_multi_memory = MEMORIES > 1  # the limit is per memory: one makes it exact
+    config.wasm_component_model = True
+    if pooled:
+        _pool(config)
+    return wasmtime.Engine(config)
+
+
+def _pool(config: wasmtime.Config) -> None:
+    pool = ffi.wasmtime_pooling_allocation_config_new()
+    for kind in ("core_instances", "memories", "tables", "gc_heaps", "stacks"):
+        per_instance = _POOL_TABLES if kind == "tables" else 1
+        getattr(ffi, f"wasmtime_pooling_allocation_config_total_{kind}_set")(pool, _POOL_SLOTS * per_instance)
+    ffi.wasmtime_pooling_allocation_config_max_tables_per_module_set(pool, _POOL_TABLES)
+    ffi.wasmtime_pooling_allocation_config_table_elements_set(pool, _POOL_TABLE_ELEMENTS)
+    ffi.wasmtime_pooling_allocation_config_max_memory_size_set(pool, _POOL_MEMORY_BYTES)
+    ffi.wasmtime_pooling_allocation_config_linear_memory_keep_resident_set(pool, _KEEP_RESIDENT_BYTES)
+    ffi.wasmtime_pooling_allocation_config_table_keep_resident_set(pool, 1 << 16)
+    ffi.wasmtime_pooling_allocation_strategy_set(config.ptr(), pool)
+    ffi.wasmtime_pooling_allocation_config_delete(pool)
+
+
+class Engines:
+    """The engines of one runner, each made when it is first needed."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[bool, bool], wasmtime.Engine] = {}
+
+    def get(self, *, metered: bool, pooled: bool) -> wasmtime.Engine:
+        """The engine for modules precompiled with the same `metered`."""
+        key = (metered, pooled)
+        if key not in self._made:
+            self._made[key] = make_engine(metered=metered, pooled=pooled)
+        return self._made[key]

@@ -1,0 +1,108 @@
+"""The few Linux calls that Python's standard library does not have, through the C library.
+
+Numbers are from the kernel's uapi headers; they differ per machine only where `_CALLS` says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
+MNT_DETACH = 2
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
+SECCOMP_MODE_FILTER = 2
+_CAPABILITY_VERSION_3 = 0x20080522
+
+MACHINE = platform.machine()
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(MACHINE)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+_libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
+_libc.unshare.argtypes = [ctypes.c_int]
+_libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces in `flags` for new ones; raises OSError where the machine does not allow it."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2); raises OSError."""
+    _check(
+        _libc.mount(source.encode(), target.encode(), kind.encode() or None, flags, options.encode() or None),
+        f"mount {target}",
+    )
+
+
+def bind(source: str, target: str, flags: int) -> None:
+    """Show the directory `source` at `target` under `flags` (a bind takes them only when it is remounted)."""
+    mount(source, target, flags=MS_BIND)
+    mount("none", target, flags=MS_REMOUNT | MS_BIND | flags | _locked(target))
+
+
+def _locked(target: str) -> int:
+    # A mount from outside a user namespace keeps its restrictions: leaving one out of a remount is refused.
+    kept = {
+        os.ST_NOSUID: MS_NOSUID,
+        os.ST_RDONLY: MS_RDONLY,
+        4: MS_NODEV,
+        8: MS_NOEXEC,
+        1024: 1024,
+        2048: 2048,
+        4096: 1 << 21,
+    }
+    present = os.statvfs(target).f_flag
+    return sum(flag for bit, flag in kept.items() if present & bit)
+
+
+def pivot_root(new_root: str) -> None:
+    """Make the mount at `new_root` this process's /, and detach all else; raises OSError."""
+    if _PIVOT_ROOT is None:
+        raise OSError(38, f"pivot_root: its number on {MACHINE} is not known here")
+    os.chdir(new_root)
+    _check(_libc.syscall(ctypes.c_long(_PIVOT_ROOT), b".", b"."), "pivot_root")
+    _check(_libc.umount2(b".", MNT_DETACH), "umount2")
+    os.chdir("/")
+
+
+def prctl(option: int, argument: int = 0, more: int = 0) -> None:
+    """prctl(2); raises OSError."""
+    _check(_libc.prctl(option, argument, more, 0, 0), f"prctl {option}")
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, now and for whatever would be executed later."""
+    for capability in range(64):
+        if _libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
+            break  # past the last one, or not allowed: then there is none to give up either
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)())), "capset")
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def install_seccomp(program: bytes) -> None:
+    """Install a BPF program of 8-byte instructions on this thread and those it starts; needs no_new_privs."""
+    code = ctypes.create_string_buffer(program, len(program))
+    argument = _Program(len(program) // 8, ctypes.addressof(code))
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(argument))

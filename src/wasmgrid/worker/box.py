@@ -1,0 +1,105 @@
+"""The directory that an agent shares with one runner, and what the agent puts into it.
+
+Its layout is told in `runner.frames`. All that the runner must not change belongs to the agent; where the agent is root
+the runner is another user, and elsewhere the same tree is mounted read-only for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import struct
+import subprocess
+from collections import OrderedDict
+from pathlib import Path
+
+from wasmgrid.runner.frames import CLOCK, CLOCK_LAYOUT, INPUTS, IO, MODULES, SCRATCH, STDERR, STDOUT
+from wasmgrid.worker.task import PreparedModule, TaskKey
+
+_KEPT_MODULES = 32  # more than a runner keeps loaded; a linked file cannot be evicted from the module cache
+_USER_BASE, _USERS_PER_AGENT = 1_900_000_000, 4096
+_NOBODY = 65534
+
+
+def runner_user(number: int) -> int | None:
+    """The uid (and gid) of this agent's runner `number`: one that nobody has. None where the agent is not root."""
+    if os.geteuid() != 0:
+        return None
+    wanted = _USER_BASE + (os.getpid() & 0xFFFF) * _USERS_PER_AGENT + number % _USERS_PER_AGENT
+    return wanted if _is_mapped("/proc/self/uid_map", wanted) and _is_mapped("/proc/self/gid_map", wanted) else _NOBODY
+
+
+def _is_mapped(path: str, number: int) -> bool:
+    try:
+        ranges = [[int(part) for part in line.split()] for line in Path(path).read_text().splitlines()]
+    except OSError:
+        return False
+    return any(first <= number < first + count for first, _, count in ranges)
+
+
+class Box:
+    """One runner's directory. Making it makes the directory; `remove` takes it away with all that is in it."""
+
+    def __init__(self, path: Path, *, user: int | None) -> None:
+        self.path = path
+        self._modules: OrderedDict[str, None] = OrderedDict()
+        path.mkdir(parents=True, mode=0o711)
+        path.chmod(0o711)
+        for name, mode in ((MODULES, 0o755), (INPUTS, 0o755), ("root", 0o755), (IO, 0o700), (SCRATCH, 0o700)):
+            (path / name).mkdir()
+            (path / name).chmod(mode)
+        for pipe in (STDOUT, STDERR):
+            os.mkfifo(path / pipe, 0o600)
+        (path / IO / CLOCK).write_bytes(bytes(CLOCK_LAYOUT.size))
+        if user is not None:
+            for name in (IO, SCRATCH, STDOUT, STDERR, f"{IO}/{CLOCK}"):
+                os.chown(path / name, user, user)
+
+    def add_module(self, module: PreparedModule) -> str:
+        """Link a precompiled file in, if it is not there yet; answers its name under box/modules. Raises OSError."""
+        name = module.path.name
+        if name in self._modules:
+            self._modules.move_to_end(name)
+            return name
+        (self.path / MODULES / name).hardlink_to(module.path)
+        self._modules[name] = None
+        if len(self._modules) > _KEPT_MODULES:
+            oldest, _ = self._modules.popitem(last=False)
+            (self.path / MODULES / oldest).unlink(missing_ok=True)
+        return name
+
+    def output(self, attempt: str, stream: str) -> Path:
+        """Where the runner spills `stream` (stdout, stderr) of a long attempt; there may be no such file."""
+        return self.path / IO / f"{attempt}.{stream}"
+
+    def guest_started(self, key: TaskKey) -> float | None:
+        """When the guest of this attempt started, on the monotonic clock; None where it did not."""
+        try:
+            attempt, index, started = CLOCK_LAYOUT.unpack((self.path / IO / CLOCK).read_bytes())
+        except (OSError, struct.error):
+            return None
+        return started if (attempt, index) == key else None
+
+    def clear_inputs(self) -> None:
+        """Remove what `inputs.lay_out` put in. Blocking."""
+        for entry in (self.path / INPUTS).iterdir():
+            remove_tree(entry)
+
+    def remove(self) -> None:
+        """Remove the directory. Blocking; the runner must be gone."""
+        remove_tree(self.path)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file or directory in which a guest may have been at work: links are not followed, any depth goes."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(path)
+    except (OSError, RecursionError):
+        # Deeper than Python recurses, or directories that were closed: rm manages.
+        with contextlib.suppress(OSError):
+            subprocess.run(["chmod", "-R", "u+rwx", "--", str(path)], check=False, stderr=subprocess.DEVNULL)
+            subprocess.run(["rm", "-rf", "--", str(path)], check=False, stderr=subprocess.DEVNULL)

@@ -1,0 +1,227 @@
+"""One runner process, seen from its agent: started, spoken to in frames, killed, outlived."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from wasmgrid.core.errors import Unavailable
+from wasmgrid.runner.frames import Attempt, Confinement, End, Ended, Ready, Run, Setup, Splitter, Stop, encode
+from wasmgrid.worker.box import Box, runner_user
+from wasmgrid.worker.task import TaskKey
+
+START_S = 30.0
+_LAST_WORDS_BYTES = 2000
+
+_ready = msgspec.msgpack.Decoder(Ready)
+_ended = msgspec.msgpack.Decoder(Ended)
+
+
+class RunnerDied(Exception):
+    """The process is gone; `how` says by what: a signal's name or an exit code, and its last words."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(how)
+        self.how = how
+
+
+class Child:
+    """A runner process. Make it from the event loop's own thread: the kernel ties its life to that thread."""
+
+    def __init__(self, box: Box, number: int, disk_mb: int, process: subprocess.Popen[bytes]) -> None:
+        self.box = box
+        self.number = number
+        self.disk_mb = disk_mb
+        self.tenant: str | None = None
+        self.confinement = Confinement(platform=sys.platform)
+        self.rss_bytes = 0
+        self.usable = True  # until it dies
+        self.idle = True  # not while a guest runs, and never again where its scratch could not be cleaned
+        self.unused = asyncio.Event()  # nobody runs an attempt on it, or still reads what one left
+        self.unused.set()
+        self._process = process
+        self._splitter = Splitter()
+        self._waiting: dict[TaskKey, asyncio.Future[End]] = {}
+        self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+        self._gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._burying: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(cls, directory: Path, number: int, disk_mb: int) -> Child:
+        """A confined runner that waits for work; raises `Unavailable` where it does not come up."""
+        user = runner_user(number)
+        box = Box(directory, user=user)
+        ours, theirs = socket.socketpair()
+        our_control, their_control = socket.socketpair()
+        with theirs, their_control:
+            process = _spawn(theirs, their_control)
+        child = cls(box, number, disk_mb, process)
+        child._attach(ours, our_control)
+        try:
+            child._send(Setup(str(box.path), disk_mb, os.getpid(), user))
+            async with asyncio.timeout(START_S):
+                ready = await child._ready
+        except (TimeoutError, RunnerDied, OSError) as error:
+            child.kill()
+            await child.gone()
+            raise Unavailable(f"a runner did not come up: {error or 'it took too long'}") from error
+        except asyncio.CancelledError:
+            child.kill()
+            raise
+        if ready.confinement is None:
+            await child.gone()
+            raise Unavailable(ready.error, hint="see: wasmgrid doctor")
+        child.confinement, child.rss_bytes = ready.confinement, ready.rss_bytes
+        return child
+
+    @property
+    def pid(self) -> int:
+        """The process id, also after its end."""
+        return self._process.pid
+
+    async def run(self, attempt: Attempt) -> End:
+        """Run one attempt; raises `RunnerDied` where the process ends first."""
+        if not self.usable:
+            raise RunnerDied("it had ended before")
+        future: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        key = (attempt.attempt, attempt.index)
+        self._waiting[key] = future
+        self.idle = False
+        try:
+            self._send(Run([attempt]))
+            return await future
+        finally:
+            self._waiting.pop(key, None)
+
+    def stop(self, key: TaskKey) -> None:
+        """Ask for the end of a guest; one that is blocked in a host call does not hear it."""
+        try:
+            self._control.send(encode(Stop(*key)))
+        except OSError:
+            return  # gone, or its control is full of stops: killed soon either way
+
+    def kill(self) -> None:
+        """kill -9, at once."""
+        self.usable = False
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def gone(self) -> str:
+        """Wait for the end of the process and of its box; answers how it ended."""
+        return await asyncio.shield(self._gone)
+
+    # ---- the socket
+
+    def _attach(self, ours: socket.socket, control: socket.socket) -> None:
+        self._socket, self._control = ours, control
+        ours.setblocking(False)
+        control.setblocking(False)
+        self._unsent = b""
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._readable)
+
+    def _send(self, message: msgspec.Struct) -> None:
+        data = self._unsent + encode(message)
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # its end is noticed where it is read from
+        self._unsent = data[sent:]
+        if self._unsent:
+            asyncio.get_running_loop().add_writer(self._socket.fileno(), self._writable)
+
+    def _writable(self) -> None:
+        try:
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._unsent = b""
+        if not self._unsent:
+            asyncio.get_running_loop().remove_writer(self._socket.fileno())
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(1 << 18)
+            if data:
+                for body in self._splitter.feed(data):
+                    self._hear(body)
+                return
+        except BlockingIOError:
+            return
+        except (OSError, ValueError, msgspec.DecodeError):
+            self.kill()  # it no longer talks sense: a bug, or a guest that broke out
+        self._end()
+
+    def _hear(self, body: bytes) -> None:
+        if not self._ready.done():
+            self._ready.set_result(_ready.decode(body))
+            return
+        ended = _ended.decode(body)
+        self.idle = ended.idle
+        for end in ended.ends:
+            future = self._waiting.get((end.attempt, end.index))
+            if future is not None and not future.done():
+                future.set_result(end)
+
+    def _end(self) -> None:
+        if self._burying is not None:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket.fileno())
+        loop.remove_writer(self._socket.fileno())
+        self.usable = False
+        self._burying = asyncio.create_task(self._bury())
+
+    async def _bury(self) -> None:
+        how = await asyncio.to_thread(self._wait)
+        futures: list[asyncio.Future[Any]] = [self._ready, *self._waiting.values()]
+        for future in futures:
+            if not future.done():
+                future.set_exception(RunnerDied(how))
+                future.exception()  # whoever waits gets it; nobody may be waiting for readiness any more
+        self._socket.close()
+        self._control.close()
+        self._gone.set_result(how)
+
+    def _wait(self) -> str:
+        try:
+            code = self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # its socket is closed, so it is of no use
+            code = self._process.wait()
+        words = _last_words(self._process)
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return f"{how}: {words}" if words else how
+
+
+def _spawn(theirs: socket.socket, their_control: socket.socket) -> subprocess.Popen[bytes]:
+    numbers = (theirs.fileno(), their_control.fileno())
+    return subprocess.Popen(
+        [sys.executable, "-I", "-m", "wasmgrid.runner", *map(str, numbers)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={},
+        cwd="/",
+        pass_fds=numbers,
+        start_new_session=True,
+    )
+
+
+def _last_words(process: subprocess.Popen[bytes]) -> str:
+    if process.stderr is None:
+        return ""
+    with process.stderr as pipe:
+        os.set_blocking(pipe.fileno(), False)
+        text = (pipe.read(1 << 16) or b"").decode("utf-8", "replace")
+    return " ".join(text.split())[-_LAST_WORDS_BYTES:]

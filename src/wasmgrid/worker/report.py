@@ -1,0 +1,117 @@
+"""From what a runner leaves in its box to the report that its agent hands on; the box is then free for the next one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from wasmgrid.core.job import INLINE_BYTES, Stats
+from wasmgrid.core.outcome import Outcome, OutcomeKind
+from wasmgrid.runner.frames import IO, End, Left, Stream
+from wasmgrid.worker.box import Box, remove_tree
+from wasmgrid.worker.task import ArtifactFile, OutputFile, RunnerReport, RunnerTask, TaskKey
+
+
+def label(key: TaskKey) -> str:
+    """How files of this attempt are called, here and in `runner.attempt`."""
+    return f"{key[0]}-{key[1]}"
+
+
+class Reports:
+    """Files of finished attempts under `directory`, one folder for each that has any, until they are released.
+
+    A box is a place where a guest may have been at work: files are moved out first and looked at then, and what is not
+    a regular file is dropped.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def of_end(self, box: Box, end: End, verdict: Outcome | None, cpu_enforced: bool) -> RunnerReport:
+        """The report of a guest that ended; `verdict` is what it was stopped for from outside, if it was."""
+        key = (end.attempt, end.index)
+        stopped = verdict is not None and end.outcome.kind is OutcomeKind.CANCELLED
+        return RunnerReport(
+            attempt=end.attempt,
+            index=end.index,
+            outcome=verdict if verdict is not None and stopped else end.outcome,
+            stdout=self._stream(box, key, end.stdout),
+            stderr=self._stream(box, key, end.stderr),
+            artifacts=[file for left in end.artifacts if (file := self._artifact(box, key, left)) is not None],
+            stats=replace(end.stats, cpu_enforced=cpu_enforced),
+            started_at=end.started_at,
+            finished_at=end.finished_at,
+        )
+
+    def of_death(
+        self, box: Box, task: RunnerTask, verdict: Outcome | None, how: str, begun: float, cpu_enforced: bool
+    ) -> RunnerReport:
+        """The report of an attempt whose runner died: killed for `verdict`, or crashed. `begun` is monotonic."""
+        wall_s = time.monotonic() - begun
+        stdout, stderr = (self._spilled(box, task, stream) for stream in ("stdout", "stderr"))
+        now = time.time()
+        return RunnerReport(
+            attempt=task.attempt,
+            index=task.index,
+            outcome=verdict or Outcome(kind=OutcomeKind.LOST, message=f"its runner died: {how}"),
+            stdout=stdout,
+            stderr=stderr,
+            stats=Stats(wall_ms=wall_s * 1000, output_bytes=stdout.size + stderr.size, cpu_enforced=cpu_enforced),
+            crashed=verdict is None,
+            started_at=now - wall_s,
+            finished_at=now,
+        )
+
+    def read_live(self, box: Box, key: TaskKey, stream: str, offset: int, size: int) -> bytes:
+        """At most `size` bytes of a live attempt's output from `offset`; empty where it has none yet."""
+        with contextlib.suppress(OSError):
+            descriptor = os.open(box.output(label(key), stream), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    return os.pread(descriptor, size, offset)
+            finally:
+                os.close(descriptor)
+        return b""
+
+    def release(self, key: TaskKey) -> None:
+        """Remove this attempt's files, if it has any."""
+        folder = self._directory / label(key)
+        if folder.exists():
+            remove_tree(folder)
+
+    def _stream(self, box: Box, key: TaskKey, stream: Stream) -> OutputFile:
+        path = None if stream.file is None else self._take_out(box, key, stream.file)
+        size = stream.size if stream.file is None or path is not None else len(stream.data)
+        return OutputFile(data=stream.data, size=size, truncated=stream.truncated, path=path, tail=stream.tail)
+
+    def _spilled(self, box: Box, task: RunnerTask, stream: str) -> OutputFile:
+        path = self._take_out(box, task.key, f"{label(task.key)}.{stream}")
+        if path is None:
+            return OutputFile()
+        size = min(path.stat().st_size, task.limits.output_bytes)
+        os.truncate(path, size)
+        with path.open("rb") as file:
+            data = file.read(INLINE_BYTES)
+        return OutputFile(data=data, size=size, path=path if size > INLINE_BYTES else None)
+
+    def _artifact(self, box: Box, key: TaskKey, left: Left) -> ArtifactFile | None:
+        local = self._take_out(box, key, left.file)
+        return None if local is None else ArtifactFile(path=left.path, local=local, bytes=local.stat().st_size)
+
+    def _take_out(self, box: Box, key: TaskKey, name: str) -> Path | None:
+        folder = self._directory / label(key)
+        if "/" in name:
+            return None  # no runner of ours says this
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (box.path / IO / name).rename(folder / name)
+        except OSError:
+            return None
+        if not stat.S_ISREG((folder / name).lstat().st_mode):
+            return None
+        return folder / name
