@@ -304,3 +304,14 @@ def test_a_worker_of_another_term_must_say_hello_first() -> None:
     [hello] = sent(led.handle(events.Said(stranger), 0.0), wire.Hello)
     assert hello.term == 5
     assert led.state.leases.get("w1") is None
+
+
+def test_a_build_whose_toolchain_turned_out_another_is_resolved_again() -> None:
+    led = leader()
+    planned = Toolchain(language="rust", identity="rust-planned", version="1", ready=False)
+    join(led, worker=info(toolchains=[planned], capacity=Resources()))
+    first = arrive(led, source=SOURCE)
+    assert not sent(open_build(led, first), wire.Assign)
+    again = join(led, 1.0, worker=info(toolchains=[RUST]))
+    [opened] = [one for one in again if isinstance(one, events.OpenBuild)]
+    assert opened.toolchain == "rust-1"

@@ -140,6 +140,7 @@ class Agent:
         self.info = info
         self.draining = False
         self.term = 0
+        self.leader_id = ""
         self.lease_s = LEASE_S
         self.heartbeat_s = 1.0
         self._attempts: dict[int, _Attempt] = {}
@@ -218,6 +219,7 @@ class Agent:
             return
         if hello.term > self.term:
             self.term, self._assigned_seq = hello.term, 0
+        self.leader_id = hello.leader_id
         self.lease_s, self.heartbeat_s = hello.lease_s, hello.heartbeat_s
         self._introduce(now)
 

@@ -42,7 +42,15 @@ def resolve(state: State, job: Job, now: float) -> None:
 
 
 def resolve_waiting(state: State, now: float) -> None:
-    """A worker came: perhaps one with the toolchain that some jobs wait for."""
+    """A worker came, or has other toolchains now: perhaps what some jobs wait for, or no more what a build needs."""
+    offered = {toolchain.identity for info in state.scheduler.pool.infos() for toolchain in info.toolchains}
+    for build in state.builds.under_way():
+        task = state.task_of("build", build.id, 0) if build.id is not None else None
+        if task is None or task.attempt is not None or task.withheld or build.toolchain in offered:
+            continue
+        state.scheduler.handle(Withdrawn(task.id))
+        state.tasks.drop(task)
+        state.builds.unresolved.update(dict.fromkeys(state.builds.close(build)))
     for job_id in list(state.builds.unresolved):
         del state.builds.unresolved[job_id]
         resolve(state, state.jobs[job_id], now)

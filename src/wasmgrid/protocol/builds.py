@@ -81,6 +81,10 @@ class Builds:
         """The build under way with this id."""
         return self._by_id.get(build_id)
 
+    def under_way(self) -> list[Build]:
+        """Every build that somebody waits for."""
+        return list(self._by_key.values())
+
     def close(self, build: Build) -> list[int]:
         """The build is over; the jobs that waited for it."""
         self._by_key.pop(build.key, None)
