@@ -54,6 +54,7 @@ class Control:
         self._finished: dict[int, None] = {}
         self._highest_id = 0
         self._running: set[asyncio.Task[None]] = set()
+        self._released = False
         self.superseded = asyncio.Event()
 
     # ---- life
@@ -81,6 +82,11 @@ class Control:
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        self.release()
+
+    def release(self) -> None:
+        """End every `watch` and `wait_finished` now: this server stops, and whoever waits asks the next one."""
+        self._released = True
         for watchers in self._watchers.values():
             for watcher in watchers:
                 watcher.set()
@@ -146,7 +152,7 @@ class Control:
         changed = asyncio.Event()
         self._watchers.setdefault(job_id, set()).add(changed)
         try:
-            while job_id in self.leader.state.jobs:
+            while not self._released and job_id in self.leader.state.jobs:
                 await changed.wait()
                 changed.clear()
                 yield

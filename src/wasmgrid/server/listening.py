@@ -76,6 +76,8 @@ def check_host(host: str) -> None:
 
 def bind(host: str, port: int | None) -> socket.socket:
     """A listening socket. None: port 3030, or a free one where that is taken. Raises `Unavailable`, `InvalidField`."""
+    if port is not None and not 0 <= port < 1 << 16:
+        raise InvalidField(f"{port} is not a port", field="port")
     try:
         return _listen(host, DEFAULT_PORT if port is None else port)
     except OSError as error:
@@ -84,8 +86,6 @@ def bind(host: str, port: int | None) -> socket.socket:
                 f"cannot listen on {host} port {port}: {error.strerror}",
                 hint="name another one: --port 0 takes one that is free",
             ) from error
-    except OverflowError:
-        raise InvalidField(f"{port} is not a port", field="port") from None
     return _listen(host, 0)
 
 

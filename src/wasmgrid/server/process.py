@@ -203,6 +203,8 @@ class _Process:
         from wasmgrid.server.app import end_streams  # noqa: PLC0415
 
         self._home.remove_endpoint()
+        if self._control is not None:
+            self._control.release()
         if self._app is not None:
             end_streams(self._app)
         stops: list[Coroutine[Any, Any, None]] = []

@@ -13,7 +13,7 @@ import structlog
 from wasmgrid import leash
 from wasmgrid.home import HOME_VARIABLE, Home
 
-_STOP_S = 3.0
+_STOP_S = 4.0
 _FIRST_RESTART_S, _LAST_RESTART_S = 0.2, 10.0
 
 log = structlog.get_logger()
@@ -39,7 +39,7 @@ class WorkerChild:
         self._keeper = asyncio.create_task(self._keep(), name="worker")
 
     async def stop(self) -> None:
-        """Let it give back what it holds and say goodbye; a kill where that takes longer than three seconds."""
+        """Let it give back what it holds and say goodbye; a kill where that takes longer than four seconds."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
