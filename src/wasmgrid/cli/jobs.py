@@ -55,7 +55,7 @@ def wait(
 @click.command()
 @click.option("--state", metavar="STATE", help="Only jobs in this state.")
 @click.option("--name", metavar="NAME", help="Only jobs of this name.")
-@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@click.option("-n", "--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="At most so many.")
 @click.option("--cursor", metavar="CURSOR", help="Go on from a page's next_cursor.")
 @options.as_json
 @options.server

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wasmgrid.core.errors import TimedOutWaiting, Unavailable, Unreachable, WasmgridError
@@ -26,11 +27,14 @@ def log_file() -> Path:
     return Home.default().logs / "up.log"
 
 
-def start_detached(arguments: Sequence[str], *, join: bool = False) -> ServerEndpoint:
+def start_detached(
+    arguments: Sequence[str], *, join: bool = False, environment: Mapping[str, str] | None = None
+) -> ServerEndpoint:
     """Start `wasmgrid up` with these arguments, away from this terminal; returns when it answers.
 
-    `join`: where somebody else starts one in this home at the same time, that one will do. Raises what the server said
-    as it ended, or `TimedOutWaiting`.
+    `join`: where somebody else starts one in this home at the same time, that one will do. `environment` is added to
+    ours: secrets go there, not into arguments, which every process can read. Raises what the server said as it ended,
+    or `TimedOutWaiting`.
     """
     home = Home.default().create()
     log = log_file()
@@ -42,6 +46,7 @@ def start_detached(arguments: Sequence[str], *, join: bool = False) -> ServerEnd
             stdout=output,
             stderr=output,
             cwd=home.path,
+            env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
     ends_at = time.monotonic() + READY_S

@@ -46,7 +46,7 @@ def workers(found: Sequence[Worker]) -> str:
             f"{_cpus(worker.used.milli_cpus)}/{_cpus(worker.capacity.milli_cpus)}",
             f"{worker.used.memory_mb}/{worker.capacity.memory_mb}",
             f"{worker.used.gpus}/{worker.capacity.gpus}",
-            str(worker.running),
+            str(len(worker.running)),
             ",".join(tool.language for tool in worker.toolchains if tool.ready) or "-",
             " ".join(f"{key}={value}" for key, value in sorted(worker.labels.items())) or "-",
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -157,10 +158,10 @@ async def _chunks_of(blob: Blob) -> AsyncIterator[bytes]:
 
 
 def _cause(error: BaseException) -> Exception:
-    """The operating system's own words, which httpx and anyio wrap several times."""
+    """What the operating system said, which httpx and anyio wrap several times."""
     inner: BaseException | None = error
     while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror:
-            return inner
+        if isinstance(inner, OSError) and inner.errno:
+            return OSError(inner.errno, os.strerror(inner.errno)) if inner.errno > 0 else inner
         inner = inner.__cause__ or inner.__context__
     return TimeoutError() if isinstance(error, httpx.TimeoutException) else Exception(str(error))

@@ -144,9 +144,10 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     capacity: Resources = Resources()
     used: Resources = Resources()
-    running: int = 0
+    running: list[str] = []
     toolchains: list[Toolchain] = []
-    last_seen: datetime | float | str | None = None
+    builds_only: bool = False
+    silent_s: float | None = None
     hostname: str = ""
     version: str = ""
 
@@ -168,6 +169,7 @@ class WorkerWhy(msgspec.Struct, frozen=True, kw_only=True):
 
     worker_id: str = ""
     mismatches: list[str] = []
+    busy: bool = False
     change: str | None = None
 
 
