@@ -22,10 +22,9 @@ from wasmgrid.core.limits import Limits
 from wasmgrid.core.outcome import Outcome
 
 MODULES, INPUTS, IO, SCRATCH = "modules", "in", "io", "scratch"
-CLOCK = (
-    "clock"  # box/io/clock: attempt, index and start (monotonic) of the guest that runs, shared memory for the agent
-)
-CLOCK_LAYOUT = struct.Struct("<qqd")
+STDOUT, STDERR = f"{IO}/stdout", f"{IO}/stderr"  # named pipes
+CLOCK = "clock"  # a file under box/io, shared memory between both sides
+CLOCK_LAYOUT = struct.Struct("<qqd")  # attempt and index of the guest that runs, when it started (monotonic)
 FRAME_LIMIT = 256 << 20  # args, env and stdin of a chunk; far above what the API accepts, so only a bug meets it
 _LENGTH = struct.Struct("<I")
 
