@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from wasmgrid import __version__, logs
-from wasmgrid.core.errors import InvalidField, WasmgridError
+from wasmgrid.core.errors import WasmgridError
 from wasmgrid.home import FabricEndpoint, Home
 
 if TYPE_CHECKING:  # imported for real when a server starts: together they cost most of a second
@@ -149,7 +149,7 @@ class _Process:
     async def _fabric_endpoint(self, stack: AsyncExitStack) -> FabricEndpoint:
         """The fabric that was named, else our own nats-server. It is in fabric.json when this returns."""
         if self._options.nats_url is not None:
-            endpoint = _parse_nats(self._options.nats_url)
+            endpoint = FabricEndpoint.parse(self._options.nats_url)
             self._home.write_fabric(endpoint)
             return endpoint
         from wasmgrid.fabric.embedded import EmbeddedNats  # noqa: PLC0415
@@ -291,21 +291,6 @@ class _Process:
         task = asyncio.create_task(coroutine)
         task.add_done_callback(ended)
         self._tasks.append(task)
-
-
-def _parse_nats(url: str) -> FabricEndpoint:
-    """`nats://[USER:PASSWORD@]HOST:PORT[,...]` with the credential taken out of the URL."""
-    credential: tuple[str | None, str | None] = (None, None)
-    servers = []
-    for part in url.split(","):
-        full = part.strip() if "://" in part else f"nats://{part.strip()}"
-        parsed = urlsplit(full)
-        if parsed.scheme not in {"nats", "tls"} or not parsed.hostname:
-            raise InvalidField("--nats takes nats://HOST:PORT, several comma-separated", field="nats")
-        if parsed.username is not None:
-            credential = (parsed.username, parsed.password)
-        servers.append(f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}")
-    return FabricEndpoint(url=",".join(servers), user=credential[0], password=credential[1])
 
 
 def _end_by_force_after(seconds: float) -> None:
