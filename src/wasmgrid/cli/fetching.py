@@ -27,10 +27,10 @@ from wasmgrid.sdk.client import Client
 @options.job_argument
 @click.option("-o", "--output", metavar="FILE|-", help="Where to write it (default: ID.wasm; - is stdout).")
 @options.server
-def wasm(job: int | str | None, job_option: int | str | None, output: str | None, server: str | None) -> int:
+def wasm(job: int | str, output: str | None, server: str | None) -> int:
     """Download the .wasm that a job ran. Run again, here or under any WASI runtime, it does the same."""
     connection = client(server)
-    shown = connection.job(options.the_job(job, job_option))
+    shown = connection.job(job)
     if shown.module_sha256 is None:
         raise NotFound(f"job {shown.id} has no module ({shown.state})", hint=f"wasmgrid status {shown.id}")
     if output == "-":
@@ -49,12 +49,10 @@ def wasm(job: int | str | None, job_option: int | str | None, output: str | None
 )
 @options.as_json
 @options.server
-def artifacts(
-    job: int | str | None, job_option: int | str | None, output: Path | None, as_json: bool, server: str | None
-) -> int:
+def artifacts(job: int | str, output: Path | None, as_json: bool, server: str | None) -> int:
     """List the files that a job left in /out, or download them all into DIR."""
     connection = client(server)
-    number = job_number(connection, options.the_job(job, job_option))
+    number = job_number(connection, job)
     if as_json:
         print_json(connection.send(calls.raw(calls.artifacts(number))))
     found = connection.send(calls.artifacts(number)).artifacts

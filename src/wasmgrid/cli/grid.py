@@ -39,9 +39,7 @@ def _worker_flags(command: Any) -> Any:
         click.option("--gpus", type=int, help="Gpus to offer."),
         click.option("--slots", type=int, help="Tasks at once [default: twice the cpus]."),
         click.option("--label", "labels", type=options.Pair(), multiple=True, help="What jobs may --require."),
-        click.option(
-            "--unsandboxed-builds", is_flag=True, help="Compile WITHOUT a sandbox: for your own code only."
-        ),
+        click.option("--unsandboxed-builds", is_flag=True, help="Compile WITHOUT a sandbox: for your own code only."),
     ]
     for flag in reversed(flags):
         command = flag(command)

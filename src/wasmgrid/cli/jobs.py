@@ -20,10 +20,10 @@ from wasmgrid.sdk.views import Job, JobPage, Why
 @options.job_argument
 @options.as_json
 @options.server
-def status(job: int | str | None, job_option: int | str | None, as_json: bool, server: str | None) -> int:
+def status(job: int | str, as_json: bool, server: str | None) -> int:
     """Show a job: what it is called, whether it is finished, how long it ran and what it wrote; then all the rest."""
     connection = client(server)
-    body = connection.send(calls.raw(calls.job(options.the_job(job, job_option))))
+    body = connection.send(calls.raw(calls.job(job)))
     if as_json:
         return print_json(body)
     shown = msgspec.json.decode(body, type=Job)
@@ -38,12 +38,10 @@ def status(job: int | str | None, job_option: int | str | None, as_json: bool, s
 @click.option("--timeout", type=options.Duration(), help="Give up waiting after this; the job goes on.")
 @options.as_json
 @options.server
-def wait(
-    job: int | str | None, job_option: int | str | None, timeout: float | None, as_json: bool, server: str | None
-) -> int:
+def wait(job: int | str, timeout: float | None, as_json: bool, server: str | None) -> int:
     """Wait for a job's end; the exit code is that of `run`: the program's own, or what stopped it."""
     connection = client(server)
-    finished = connection.wait(options.the_job(job, job_option), timeout_s=timeout)
+    finished = connection.wait(job, timeout_s=timeout)
     if not finished.done:
         hint = f"why: wasmgrid why {finished.id}"
         raise TimedOutWaiting(f"job {finished.id} is {finished.state} after {timeout:g} s", hint=hint)
@@ -87,10 +85,10 @@ def cancel(jobs: tuple[int | str, ...], server: str | None) -> int:
 @options.job_argument
 @options.as_json
 @options.server
-def why(job: int | str | None, job_option: int | str | None, as_json: bool, server: str | None) -> int:
+def why(job: int | str, as_json: bool, server: str | None) -> int:
     """Say why a job is where it is: per worker, what does not fit, and the smallest change that would."""
     connection = client(server)
-    body = connection.send(calls.raw(calls.why(job_number(connection, options.the_job(job, job_option)))))
+    body = connection.send(calls.raw(calls.why(job_number(connection, job))))
     if as_json:
         return print_json(body)
     click.echo(tables.why(msgspec.json.decode(body, type=Why)), nl=False)

@@ -19,10 +19,10 @@ from wasmgrid.sdk import calls
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job's end.")
 @click.option("--build", is_flag=True, help="What the compiler said, instead.")
 @options.server
-def logs(job: int | str | None, job_option: int | str | None, follow: bool, build: bool, server: str | None) -> int:
+def logs(job: int | str, follow: bool, build: bool, server: str | None) -> int:
     """Print what a job wrote: its stdout on stdout, its stderr on stderr, all that was kept."""
     connection = client(server)
-    number = job_number(connection, options.the_job(job, job_option))
+    number = job_number(connection, job)
     if build:
         said = connection.send(calls.diagnostics(number))
         click.echo(render.diagnostics(said, colour=wants_colour(sys.stdout)), nl=False, color=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -104,17 +105,18 @@ def as_json(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, for programs.")(command)
 
 
-def job_argument(command: F) -> F:
+def job_argument(command: Callable[..., int]) -> Callable[..., int]:
     """The job, as `10`, `last`, or as the prototype had it: `--id 10`."""
-    command = click.argument("job", type=JobId(), required=False, metavar="ID|last")(command)
-    return click.option("-i", "--id", "job_option", type=JobId(), help="The same, as a flag.", metavar="ID")(command)
 
+    @functools.wraps(command)
+    def with_job(*, job: int | str | None, job_option: int | str | None, **rest: Any) -> int:
+        named = [each for each in (job, job_option) if each is not None]
+        if len(named) != 1:
+            raise click.UsageError("name one job: its id, or last", click.get_current_context())
+        return command(job=named[0], **rest)
 
-def the_job(job: int | str | None, job_option: int | str | None) -> int | str:
-    """The job that was named, one way or the other."""
-    if (job is None) == (job_option is None):
-        raise click.UsageError("name one job: its id, or last", click.get_current_context())
-    return job if job is not None else (job_option or 0)
+    argument = click.argument("job", type=JobId(), required=False, metavar="ID|last")
+    return argument(click.option("-i", "--id", "job_option", type=JobId(), help="The same, as a flag.")(with_job))
 
 
 def _flag(*names: str, **settings: Any) -> Callable[[F], F]:

@@ -43,10 +43,10 @@ exec "${{WASI_RUNTIME:-wasmtime}}" "$@"{args} < {stdin}
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="What to make (default: repro-ID)."
 )
 @options.server
-def repro(job: int | str | None, job_option: int | str | None, output: Path | None, server: str | None) -> int:
+def repro(job: int | str, output: Path | None, server: str | None) -> int:
     """Make a folder that runs a job again without wasmgrid: its .wasm, inputs, arguments, variables, and a run.sh."""
     connection = client(server)
-    shown = connection.job(options.the_job(job, job_option))
+    shown = connection.job(job)
     if shown.module_sha256 is None:
         raise NotFound(f"job {shown.id} has no module ({shown.state})", hint=f"wasmgrid status {shown.id}")
     folder = output or Path(f"repro-{shown.id}")
