@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from wasmgrid.core.errors import HomeInUse, NotFound, Unavailable
+from wasmgrid.core.errors import HomeInUse, InvalidField, NotFound, Unavailable
 
 HOME_VARIABLE = "WASMGRID_HOME"
 TOKEN_BYTES = 32
@@ -47,6 +48,21 @@ class FabricEndpoint:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     embedded: bool = False
+
+    @classmethod
+    def parse(cls, url: str) -> FabricEndpoint:
+        """`nats://[USER:PASSWORD@]HOST:PORT[,...]` with the credential taken out of the URL; `InvalidField` else."""
+        user, password = None, None
+        servers = []
+        for part in url.split(","):
+            full = part.strip() if "://" in part else f"nats://{part.strip()}"
+            parsed = urlsplit(full)
+            if parsed.scheme not in {"nats", "tls"} or not parsed.hostname:
+                raise InvalidField("--nats takes nats://HOST:PORT, several comma-separated", field="nats")
+            if parsed.username is not None:
+                user, password = unquote(parsed.username), unquote(parsed.password or "")
+            servers.append(f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}")
+        return cls(url=",".join(servers), user=user, password=password)
 
 
 @dataclass(frozen=True)

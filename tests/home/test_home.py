@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from wasmgrid.core.errors import HomeInUse, NotFound, Unavailable
+from wasmgrid.core.errors import HomeInUse, InvalidField, NotFound, Unavailable
 from wasmgrid.home import FabricEndpoint, Home
 
 
@@ -149,3 +149,21 @@ def test_it_is_light() -> None:
     code = "import sys, wasmgrid.home; print(*(set(sys.modules) & {'msgspec', 'nats', 'asyncio', 'structlog'}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("nats://a:4222", FabricEndpoint(url="nats://a:4222")),
+        ("a:4222, nats://b:4223", FabricEndpoint(url="nats://a:4222,nats://b:4223")),
+        ("nats://u:p%40@a:4222,nats://b", FabricEndpoint(url="nats://a:4222,nats://b", user="u", password="p@")),
+    ],
+)
+def test_the_credential_is_taken_out_of_a_nats_url(url: str, endpoint: FabricEndpoint) -> None:
+    assert FabricEndpoint.parse(url) == endpoint
+
+
+@pytest.mark.parametrize("url", ["http://a", "nats://", ""])
+def test_what_is_no_nats_url_is_refused(url: str) -> None:
+    with pytest.raises(InvalidField, match="nats://HOST:PORT"):
+        FabricEndpoint.parse(url)

@@ -19,8 +19,7 @@ from typing import Any
 import pytest
 
 from wasmgrid.core.errors import InvalidField, Unavailable
-from wasmgrid.home import FabricEndpoint, Home
-from wasmgrid.server import process
+from wasmgrid.home import Home
 from wasmgrid.server.listening import bind, check_host, url_of
 from wasmgrid.server.process import ServeOptions
 from wasmgrid.server.process import serve as serve_here
@@ -199,21 +198,3 @@ def test_a_url_of_ipv6_has_brackets() -> None:
         pytest.skip("no IPv6 loopback here")
     with listener:
         assert url_of(listener) == f"http://[::1]:{listener.getsockname()[1]}"
-
-
-@pytest.mark.parametrize(
-    ("url", "endpoint"),
-    [
-        ("nats://a:4222", FabricEndpoint(url="nats://a:4222")),
-        ("a:4222, nats://b:4223", FabricEndpoint(url="nats://a:4222,nats://b:4223")),
-        ("nats://u:p@a:4222,nats://u:p@b", FabricEndpoint(url="nats://a:4222,nats://b", user="u", password="p")),
-    ],
-)
-def test_the_credential_is_taken_out_of_a_nats_url(url: str, endpoint: FabricEndpoint) -> None:
-    assert process._parse_nats(url) == endpoint
-
-
-@pytest.mark.parametrize("url", ["http://a", "nats://", ""])
-def test_what_is_no_nats_url_is_refused(url: str) -> None:
-    with pytest.raises(InvalidField, match="nats://HOST:PORT"):
-        process._parse_nats(url)
