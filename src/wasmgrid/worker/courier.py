@@ -1,0 +1,60 @@
+"""What a worker brings and takes over the fabric, patiently: servers may be away for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from wasmgrid.core.errors import TimedOutWaiting, Unavailable, Unreachable
+from wasmgrid.fabric import transfer
+from wasmgrid.fabric.connection import Fabric
+
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.2, 5.0
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+class Courier:
+    """Fetches and uploads until it works or its caller is cancelled; what can never work is raised.
+
+    `leader_id` says which server takes uploads now: another after a take-over.
+    """
+
+    def __init__(self, fabric: Fabric, leader_id: Callable[[], str]) -> None:
+        self._fabric = fabric
+        self._leader_id = leader_id
+
+    async def fetch(self, sha256: str, dest: Path, *, max_bytes: int) -> int:
+        """As `transfer.fetch`, waiting for servers that are away."""
+        return await _patiently(lambda: transfer.fetch(self._fabric, sha256, dest, max_bytes=max_bytes))
+
+    async def upload(self, source: Path | bytes) -> tuple[str, int]:
+        """Make `source` durable at the leader; its digest and size."""
+        sha256, size = await asyncio.to_thread(_digest, source)
+        await _patiently(lambda: transfer.upload(self._fabric, self._leader_id(), sha256, source))
+        return sha256, size
+
+
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return await call()
+        except (Unreachable, TimedOutWaiting, Unavailable) as error:
+            log.warning("a blob waits for the servers", error=str(error))
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, _LAST_PAUSE_S)
+
+
+def _digest(source: Path | bytes) -> tuple[str, int]:
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest(), len(source)
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), source.stat().st_size
