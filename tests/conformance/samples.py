@@ -1,0 +1,126 @@
+"""Jobs, results and builds to put into a store, and the loop to do it in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from wasmgrid.core.digest import sha256_hex
+from wasmgrid.core.job import BuildResult, Output, SourceRef, StoredSpec, TaskResult
+from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.outcome import Outcome, OutcomeKind, exited
+from wasmgrid.core.resources import Resources
+from wasmgrid.core.worker import WorkerInfo
+from wasmgrid.store import Store
+from wasmgrid.store.rows import EndedAttempt, FinishedJob, NewBuild, NewJob
+
+MODULE = sha256_hex(b"module")
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+TENANT = "default"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A kind of database: where its stores are."""
+
+    home: Path
+    url: str | None = None
+
+    def run(self, test: Callable[[Store], Awaitable[None]]) -> None:
+        """Run `test` with this store open; again to see what is there after a restart."""
+
+        async def opened() -> None:
+            store = await Store.open(self.home, url=self.url)
+            try:
+                await test(store)
+            finally:
+                await store.close()
+
+        asyncio.run(asyncio.wait_for(opened(), 120))
+
+
+def job(spec: StoredSpec | None = None, **given: object) -> NewJob:
+    """A queued job with a module."""
+    values: dict[str, object] = {"state": JobState.QUEUED, "module_sha256": MODULE, **given}
+    return NewJob(spec=spec or StoredSpec(name="hello", module_sha256=MODULE), **values)  # type: ignore[arg-type]
+
+
+def source(sha256: str = "5" * 64) -> SourceRef:
+    """One file of Rust."""
+    return SourceRef(sha256=sha256, language="rust", entry="hello.rs", paths=["hello.rs"], bytes=10)
+
+
+def building_job(sha256: str = "5" * 64) -> NewJob:
+    """A job whose source is to be built."""
+    return job(StoredSpec(name="hello", source=source(sha256)), state=JobState.BUILDING, module_sha256=None)
+
+
+def result(job_id: int, index: int = 0, **given: object) -> TaskResult:
+    """A task that said hello and exited 0."""
+    values: dict[str, object] = {"attempt": 1 << 32, "worker_id": "w1", "outcome": exited(0), **given}
+    stdout = Output(data=b"hello\n", size=6)
+    return TaskResult(job_id=job_id, index=index, **{"stdout": stdout, **values})  # type: ignore[arg-type]
+
+
+def finished(job_id: int, state: JobState = JobState.SUCCEEDED, at: datetime = NOW, **given: object) -> FinishedJob:
+    """The job's end."""
+    started = at - timedelta(seconds=1)
+    return FinishedJob(job_id=job_id, state=state, started_at=started, finished_at=at, **given)  # type: ignore[arg-type]
+
+
+def ended(job_id: int, attempt: int = 1, *, index: int = 0, crash: bool = False, kind: str = "run") -> EndedAttempt:
+    """An attempt that gave nothing."""
+    return EndedAttempt(
+        kind=kind,
+        id=job_id,
+        index=index,
+        attempt=attempt,
+        worker_id="w1",
+        reason="the worker was lost",
+        ended_at=NOW,
+        counts_as_crash=crash,
+    )
+
+
+def new_build(key: str = "b" * 64, sha256: str = "5" * 64) -> NewBuild:
+    """A build of `source`."""
+    return NewBuild(build_key=key, source=source(sha256), toolchain="rust-1.90")
+
+
+def built(build_id: int, module: str, size: int) -> BuildResult:
+    """It gave a module."""
+    return BuildResult(
+        build_id=build_id,
+        attempt=1,
+        worker_id="w1",
+        outcome=exited(0),
+        toolchain="rust-1.90",
+        module_sha256=module,
+        module_bytes=size,
+        diagnostics="warning: unused\n",
+        build_ms=812.5,
+    )
+
+
+def not_built(build_id: int, kind: OutcomeKind = OutcomeKind.BUILD_FAILED) -> BuildResult:
+    """It gave none."""
+    outcome = Outcome(kind=kind, message="the source does not compile")
+    return BuildResult(
+        build_id=build_id, attempt=1, worker_id="w1", outcome=outcome, diagnostics="error[E0425]", toolchain="rust-1.90"
+    )
+
+
+def worker(worker_id: str = "w1", incarnation: str = "i1") -> WorkerInfo:
+    """A worker with two cpus."""
+    capacity = Resources(milli_cpus=2000, memory_mb=4096, disk_mb=10_000, slots=4)
+    return WorkerInfo(id=worker_id, incarnation=incarnation, version="0.1.0", capacity=capacity, labels={"arch": "x86"})
+
+
+async def finished_job(store: Store, term: int, new: NewJob | None = None, *, at: datetime = NOW) -> int:
+    """A job that has run; returns its number."""
+    job_id = (await store.submit(new or job())).id
+    await store.record(term, results=[result(job_id)], finished=[finished(job_id, at=at)])
+    return job_id

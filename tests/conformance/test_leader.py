@@ -1,0 +1,312 @@
+"""The leader's writes: exactly one result a task, one end a job, and none from a term that is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.conformance.samples import (
+    MODULE,
+    NOW,
+    TENANT,
+    Adapter,
+    building_job,
+    built,
+    ended,
+    finished,
+    job,
+    new_build,
+    not_built,
+    result,
+    worker,
+)
+
+from wasmgrid.core.errors import Superseded
+from wasmgrid.core.job import StoredSpec, TaskResult
+from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.outcome import Outcome, OutcomeKind, exited
+from wasmgrid.store import Store
+from wasmgrid.store.rows import BuildState
+
+
+def test_terms_rise_over_servers_and_restarts(adapter: Adapter) -> None:
+    terms: list[int] = []
+
+    async def lead(store: Store) -> None:
+        terms.extend(await asyncio.gather(*(store.lead(f"s{index}") for index in range(5))))
+
+    adapter.run(lead)
+    adapter.run(lead)
+    assert sorted(terms) == list(range(1, 11))
+    assert max(terms[:5]) < min(terms[5:])
+
+
+def test_nothing_is_written_in_a_term_that_is_over(adapter: Adapter) -> None:
+    async def write(store: Store) -> None:
+        job_id = (await store.submit(building_job())).id
+        old = await store.lead("old")
+        build = await store.open_build(old, new_build())
+        await store.lead("new")
+        writes: list[Callable[[int], Awaitable[object]]] = [
+            lambda term: store.record(term, results=[result(job_id)], finished=[finished(job_id)]),
+            lambda term: store.open_build(term, new_build("c" * 64)),
+            lambda term: store.finish_build(term, built(build.id, MODULE, 6)),
+            lambda term: store.assign_module(term, [job_id], module_sha256=MODULE, build_id=build.id, cached=False),
+            lambda term: store.save_worker(term, worker(), "joined"),
+        ]
+        for attempt in writes:
+            for term in (old, 0, old + 7):
+                with pytest.raises(Superseded, match="new leads"):
+                    await attempt(term)
+        assert (await store.job(TENANT, job_id)).state is JobState.BUILDING
+        assert await store.result(TENANT, job_id) is None
+        assert await store.workers() == []
+        unchanged = await store.build(build.id)
+        assert unchanged is not None
+        assert unchanged.state is BuildState.PENDING
+
+    adapter.run(write)
+
+
+def test_nobody_leads_at_first(adapter: Adapter) -> None:
+    async def write(store: Store) -> None:
+        with pytest.raises(Superseded, match="nobody leads"):
+            await store.record(1, results=[result(1)])
+
+    adapter.run(write)
+
+
+def test_a_result_comes_back_as_it_was_given(adapter: Adapter) -> None:
+    trapped = Outcome(kind=OutcomeKind.TRAPPED, trap_kind="unreachable", message="it trapped", backtrace="0: main\0")
+
+    async def record(store: Store) -> None:
+        term = await store.lead("s1")
+        job_id = (await store.submit(job())).id
+        word = result(job_id, outcome=trapped, attempt=(term << 32) + 7, finished_at=1e9)
+        end = finished(job_id, JobState.FAILED, message="task 0 trapped\0")
+        assert await store.record(term, results=[word], finished=[end]) == {(job_id, 0)}
+        assert await store.result(TENANT, job_id) == word
+        assert await store.result(TENANT, job_id, 1) is None
+        row = await store.job(TENANT, job_id)
+        assert (row.state, row.started_at, row.finished_at) == (JobState.FAILED, NOW - timedelta(seconds=1), NOW)
+        assert row.message.startswith("task 0 trapped")
+        assert await store.task_counts(job_id) == {"failed": 1}
+
+    adapter.run(record)
+
+
+def test_the_first_result_and_the_first_end_stand(adapter: Adapter) -> None:
+    async def record(store: Store) -> None:
+        term = await store.lead("s1")
+        job_id = (await store.submit(job(task_count=3))).id
+        words = [result(job_id, index, outcome=exited(attempt)) for attempt in range(4) for index in range(3)]
+        inserted = await asyncio.gather(*(store.record(term, results=[word]) for word in words))
+        assert sorted(pair for pairs in inserted for pair in pairs) == [(job_id, 0), (job_id, 1), (job_id, 2)]
+        assert await store.record(term, results=words) == set()
+        assert await store.task_counts(job_id) == {"succeeded": 3}
+        kept = await store.result(TENANT, job_id, 1)
+        assert kept is not None
+        assert kept.outcome == exited(0)
+
+        await store.record(term, finished=[finished(job_id)])
+        later = finished(job_id, JobState.CANCELLED, at=NOW + timedelta(hours=1), message="no")
+        await store.record(term, finished=[later])
+        row = await store.job(TENANT, job_id)
+        assert (row.state, row.finished_at, row.message) == (JobState.SUCCEEDED, NOW, "")
+
+    adapter.run(record)
+
+
+def test_one_word_twice_in_one_batch_is_one_result(adapter: Adapter) -> None:
+    async def record(store: Store) -> None:
+        term = await store.lead("s1")
+        job_id = (await store.submit(job())).id
+        assert await store.record(term, results=[result(job_id), result(job_id)]) == {(job_id, 0)}
+
+    adapter.run(record)
+
+
+def test_words_on_tasks_that_do_not_exist_are_dropped(adapter: Adapter) -> None:
+    async def record(store: Store) -> None:
+        term = await store.lead("s1")
+        job_id = (await store.submit(job(task_count=2))).id
+        words = [result(99), result(job_id, 2), result(job_id, -1), result(job_id, 1)]
+        attempts = [ended(99), ended(job_id)]
+        assert await store.record(term, results=words, ended=attempts, finished=[finished(99)]) == {(job_id, 1)}
+
+    adapter.run(record)
+
+
+def test_many_results_go_in_one_call(adapter: Adapter) -> None:
+    async def record(store: Store) -> None:
+        term = await store.lead("s1")
+        job_id = (await store.submit(job(task_count=5000))).id
+        words = [result(job_id, index) for index in range(5000)]
+        assert len(await store.record(term, results=words)) == 5000
+        (open_job,) = await store.unfinished()
+        assert open_job.done == list(range(5000))
+
+    adapter.run(record)
+
+
+def test_unfinished_jobs_come_with_what_is_known_of_their_tasks(adapter: Adapter) -> None:
+    async def look(store: Store) -> None:
+        term = await store.lead("s1")
+        over = (await store.submit(job())).id
+        spec = StoredSpec(name="array", module_sha256=MODULE)
+        array = (await store.submit(job(spec, task_count=4, tenant="other"))).id
+        young = (await store.submit(building_job())).id
+        await store.record(
+            term,
+            results=[result(over), result(array, 2), result(array, 0)],
+            ended=[
+                ended(array, 5, index=1, crash=True),
+                ended(array, 6, index=1),
+                ended(array, 6, index=1),  # said twice, counted once
+                ended(array, 7, index=3),
+                ended(young, 8, kind="build"),
+            ],
+            finished=[finished(over)],
+        )
+        first, second = await store.unfinished()
+        assert (first.id, first.tenant, first.spec, first.task_count) == (array, "other", spec, 4)
+        assert (first.done, first.attempts, first.crashes) == ([0, 2], {1: 2, 3: 1}, {1: 1})
+        assert (second.id, second.state, second.module_sha256) == (young, JobState.BUILDING, None)
+        assert (second.done, second.attempts, second.crashes) == ([], {}, {})
+        assert [open_job.id for open_job in await store.unfinished(limit=1)] == [array]
+        assert [open_job.id for open_job in await store.unfinished(after_id=array)] == [young]
+        assert await store.unfinished(after_id=young) == []
+        listed = await store.attempts("other", array)
+        assert [(attempt.index, attempt.attempt) for attempt in listed] == [(1, 5), (1, 6), (3, 7)]
+        assert listed[0] == ended(array, 5, index=1, crash=True)
+        assert await store.attempts(TENANT, array) == []
+
+    adapter.run(look)
+
+
+def test_a_build_is_one_per_key_and_gives_its_module_to_jobs(adapter: Adapter) -> None:
+    async def build(store: Store) -> None:
+        term = await store.lead("s1")
+        module, size = await store.blobs.put(b"\0asm module")
+        jobs = [(await store.submit(building_job())).id for _ in range(3)]
+        opened = await asyncio.gather(*(store.open_build(term, new_build()) for _ in range(20)))
+        assert {row.id for row in opened} == {opened[0].id}
+        row = opened[0]
+        assert (row.state, row.source, row.module_sha256) == (BuildState.PENDING, new_build().source, None)
+
+        await store.finish_build(term, built(row.id, module, size))
+        done = await store.open_build(term, new_build())
+        assert (done.id, done.state, done.module_sha256, done.module_bytes) == (row.id, BuildState.DONE, module, size)
+        assert (done.diagnostics, done.build_ms, done.toolchain) == ("warning: unused\n", 812.5, "rust-1.90")
+        kept = await store.module(module)
+        assert kept is not None
+        assert (kept.size, kept.kind) == (size, "core")
+
+        await store.request_cancel(TENANT, jobs[2])
+        await store.record(term, finished=[finished(jobs[2], JobState.CANCELLED)])
+        await store.assign_module(term, jobs, module_sha256=module, build_id=row.id, cached=True)
+        states = [await store.job(TENANT, job_id) for job_id in jobs]
+        assert [given.state for given in states] == [JobState.QUEUED, JobState.QUEUED, JobState.CANCELLED]
+        assert (states[0].module_sha256, states[0].build_id, states[0].build_cached) == (module, row.id, True)
+        assert states[2].module_sha256 is None
+
+        # The first word on a build stands, too.
+        await store.finish_build(term, not_built(row.id))
+        still = await store.build(row.id)
+        assert still is not None
+        assert still.state is BuildState.DONE
+
+    adapter.run(build)
+
+
+def test_a_failed_build_is_kept_and_a_rejected_one_is_not(adapter: Adapter) -> None:
+    async def build(store: Store) -> None:
+        term = await store.lead("s1")
+        row = await store.open_build(term, new_build())
+        for kind in (OutcomeKind.REJECTED, OutcomeKind.LOST, OutcomeKind.CANCELLED):
+            await store.finish_build(term, not_built(row.id, kind))
+            again = await store.open_build(term, new_build())
+            assert (again.id, again.state, again.diagnostics) == (row.id, BuildState.PENDING, "")
+        await store.finish_build(term, not_built(row.id))
+        failed = await store.open_build(term, new_build())
+        assert (failed.id, failed.state, failed.diagnostics) == (row.id, BuildState.FAILED, "error[E0425]")
+        assert failed.message == "the source does not compile"
+
+        job_id = (await store.submit(building_job())).id
+        end = finished(job_id, JobState.FAILED, build_id=row.id, build_cached=True)
+        await store.record(term, finished=[end])
+        ended_job = await store.job(TENANT, job_id)
+        assert (ended_job.build_id, ended_job.build_cached) == (row.id, True)
+
+    adapter.run(build)
+
+
+def test_hostile_17_a_build_whose_module_was_poisoned_is_built_again(adapter: Adapter) -> None:
+    async def build(store: Store) -> None:
+        term = await store.lead("s1")
+        module, size = await store.blobs.put(b"\0asm good")
+        row = await store.open_build(term, new_build())
+        await store.finish_build(term, built(row.id, module, size))
+        await asyncio.to_thread(store.blobs.path(module).write_bytes, b"\0asm evil")  # of the same length
+        reopened = await store.open_build(term, new_build())
+        assert (reopened.id, reopened.state, reopened.module_sha256) == (row.id, BuildState.PENDING, None)
+        await store.blobs.put(b"\0asm good")
+        await store.finish_build(term, built(row.id, module, size))
+        assert (await store.open_build(term, new_build())).state is BuildState.DONE
+
+    adapter.run(build)
+
+
+def test_modules_and_workers_are_kept(adapter: Adapter) -> None:
+    async def keep(store: Store) -> None:
+        term = await store.lead("s1")
+        assert await store.module(MODULE) is None
+        await store.add_module(MODULE, 6, "component")
+        await store.add_module(MODULE, 6, "component")
+        row = await store.module(MODULE)
+        assert row is not None
+        assert (row.size, row.kind) == (6, "component")
+
+        await store.save_worker(term, worker("w2"), "joined")
+        await store.save_worker(term, worker("w1"), "joined")
+        await store.save_worker(term, worker("w1", "i2"), "left")
+        first, second = await store.workers()
+        assert (first.id, first.state, first.info) == ("w1", "left", worker("w1", "i2"))
+        assert first.joined_at < first.changed_at
+        assert (second.id, second.state) == ("w2", "joined")
+
+    adapter.run(keep)
+
+
+words = st.tuples(st.integers(1, 4), st.integers(0, 2), st.integers(0, 5))
+
+
+@given(batches=st.lists(st.lists(words, max_size=8), max_size=6))
+def test_whatever_comes_how_often_the_first_word_stands(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[int, int, int]]]
+) -> None:
+    """Three jobs of two tasks; words on them, and on a fourth that there is not, in any order and number."""
+
+    async def record(store: Store) -> None:
+        term = await store.lead("s1")
+        for _ in range(3):
+            await store.submit(job(task_count=2))
+        first: dict[tuple[int, int], TaskResult] = {}
+        for batch in batches:
+            said = [result(job_id, index, outcome=exited(code)) for job_id, index, code in batch]
+            new: dict[tuple[int, int], TaskResult] = {}
+            for word in said:
+                key = (word.job_id, word.index)
+                if word.job_id <= 3 and word.index < 2 and key not in first:
+                    new.setdefault(key, word)
+            assert await store.record(term, results=said) == set(new)
+            first |= new
+        for job_id in (1, 2, 3):
+            for index in (0, 1):
+                assert await store.result(TENANT, job_id, index) == first.get((job_id, index))
+
+    Adapter(home=tmp_path_factory.mktemp("store")).run(record)
