@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from litestar import Router, head, put
 from litestar.connection import Request
+from litestar.params import FromPath, FromQuery
 from litestar.response import Response
 
 from wasmgrid.core.digest import is_sha256
@@ -28,7 +29,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @head("/modules/{sha256:str}", summary="Whether a module is here", responses=problems(404))
-async def has_module(sha256: str, service: Svc) -> Response[None]:
+async def has_module(sha256: FromPath[str], service: Svc) -> Response[None]:
     """200 where a job may name it, 404 where it must be sent first."""
     if await service.modules.size(_digest(sha256)) is None:
         raise NotFound(f"no module {sha256} is here")
@@ -36,7 +37,7 @@ async def has_module(sha256: str, service: Svc) -> Response[None]:
 
 
 @put("/modules/{sha256:str}", summary="Send a module", responses=problems(400, 413, 422))
-async def put_module(sha256: str, request: AnyRequest, service: Svc) -> Response[Kept]:
+async def put_module(sha256: FromPath[str], request: AnyRequest, service: Svc) -> Response[Kept]:
     """The body is the module; 201 once it is kept, 200 where it was here. 400 for bytes that this grid cannot run."""
     body = chunks(request, max_bytes=service.ceiling.module_bytes, what="a module")
     new = await service.modules.receive(_digest(sha256), body)
@@ -44,7 +45,7 @@ async def put_module(sha256: str, request: AnyRequest, service: Svc) -> Response
 
 
 @head("/inputs/{sha256:str}", summary="Whether an input is here", responses=problems(404))
-async def has_input(sha256: str, service: Svc) -> Response[None]:
+async def has_input(sha256: FromPath[str], service: Svc) -> Response[None]:
     """200 where a job may name it, 404 where it must be sent first."""
     if await service.store.blobs.size(_digest(sha256)) is None:
         raise NotFound(f"no input {sha256} is here")
@@ -52,7 +53,9 @@ async def has_input(sha256: str, service: Svc) -> Response[None]:
 
 
 @put("/inputs/{sha256:str}", summary="Send an input", responses=problems(400, 413, 422))
-async def put_input(sha256: str, request: AnyRequest, service: Svc, tree: bool = False) -> Response[Kept]:
+async def put_input(
+    sha256: FromPath[str], request: AnyRequest, service: Svc, tree: FromQuery[bool] = False
+) -> Response[Kept]:
     """The body is the input: a file, or with `tree` an uncompressed tar archive of plain files and directories."""
     size = await service.store.blobs.size(_digest(sha256))
     new = size is None

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 from litestar import MediaType, Router, get
+from litestar.params import FromPath
 from litestar.response import Response, Stream
 
 from wasmgrid.core.digest import unpack_files
@@ -18,7 +19,7 @@ from wasmgrid.scheduling.explain import Why
 from wasmgrid.server import downloads
 from wasmgrid.server.logs import Index
 from wasmgrid.server.openapi import problems
-from wasmgrid.server.service import Service, Svc
+from wasmgrid.server.service import JobRef, Service, Svc
 from wasmgrid.store.rows import JobRow
 
 
@@ -46,21 +47,21 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/stdout", summary="All that was kept of stdout", responses=problems(404))
-async def stdout(job: str, service: Svc, index: Index = 0) -> Stream:
+async def stdout(job: JobRef, service: Svc, index: Index = 0) -> Stream:
     """The bytes as the program wrote them, once the task has ended; while it runs see `/logs`."""
     row, result = await _result(service, job, index)
     return await downloads.of_output(service.store, result.stdout, name=f"job-{row.id}.stdout")
 
 
 @get("/stderr", summary="All that was kept of stderr", responses=problems(404))
-async def stderr(job: str, service: Svc, index: Index = 0) -> Stream:
+async def stderr(job: JobRef, service: Svc, index: Index = 0) -> Stream:
     """The bytes as the program wrote them, once the task has ended; while it runs see `/logs`."""
     row, result = await _result(service, job, index)
     return await downloads.of_output(service.store, result.stderr, name=f"job-{row.id}.stderr")
 
 
 @get("/module", media_type="application/wasm", summary="The module", responses=problems(404))
-async def module(job: str, service: Svc) -> Stream:
+async def module(job: JobRef, service: Svc) -> Stream:
     """The WebAssembly module that ran, or will."""
     row = await service.find(job)
     if row.module_sha256 is None:
@@ -70,7 +71,7 @@ async def module(job: str, service: Svc) -> Stream:
 
 
 @get("/artifacts", summary="The files that a task left in /out", responses=problems(404))
-async def artifacts(job: str, service: Svc, index: Index = 0) -> Artifacts:
+async def artifacts(job: JobRef, service: Svc, index: Index = 0) -> Artifacts:
     """Paths (relative to `/out`), sizes and digests; empty until the task has ended."""
     row = await service.find(job)
     result = await service.result(row, index)
@@ -78,7 +79,7 @@ async def artifacts(job: str, service: Svc, index: Index = 0) -> Artifacts:
 
 
 @get("/artifacts/{path:path}", summary="One of those files", responses=problems(404))
-async def artifact(job: str, path: str, service: Svc, index: Index = 0) -> Stream:
+async def artifact(job: JobRef, path: FromPath[str], service: Svc, index: Index = 0) -> Stream:
     """Its bytes. `path` is looked up among the artifacts of the result: it is a name, never a path of a machine."""
     row, result = await _result(service, job, index)
     wanted = path.removeprefix("/")
@@ -89,7 +90,7 @@ async def artifact(job: str, path: str, service: Svc, index: Index = 0) -> Strea
 
 
 @get("/source", summary="The source as it was sent", responses=problems(404))
-async def source(job: str, service: Svc) -> Source:
+async def source(job: JobRef, service: Svc) -> Source:
     """Its files, with what was inferred; bytes that are not UTF-8 as base64."""
     row = await service.find(job)
     ref = row.spec.source
@@ -106,7 +107,7 @@ async def source(job: str, service: Svc) -> Source:
 
 
 @get("/inputs/{number:int}", summary="One input as it was sent", responses=problems(404))
-async def input_file(job: str, number: int, service: Svc) -> Stream:
+async def input_file(job: JobRef, number: FromPath[int], service: Svc) -> Stream:
     """A file, or a tar archive where the input is a tree."""
     row = await service.find(job)
     if not 0 <= number < len(row.spec.inputs):
@@ -117,7 +118,7 @@ async def input_file(job: str, number: int, service: Svc) -> Stream:
 
 
 @get("/stdin", summary="Standard input as it was sent", responses=problems(404))
-async def stdin(job: str, service: Svc) -> Stream:
+async def stdin(job: JobRef, service: Svc) -> Stream:
     """The bytes; none where the job was given no stdin."""
     row = await service.find(job)
     given = row.spec.stdin
@@ -128,7 +129,7 @@ async def stdin(job: str, service: Svc) -> Stream:
 
 
 @get("/why", summary="Why a job is where it is", responses=problems(404))
-async def why(job: str, service: Svc) -> Why:
+async def why(job: JobRef, service: Svc) -> Why:
     """In one sentence, and per worker: what does not fit, and the smallest change that would."""
     row = await service.find(job)
     answer = service.control.why(row.id) if row.state not in FINISHED else None
@@ -136,7 +137,7 @@ async def why(job: str, service: Svc) -> Why:
 
 
 @get("/diagnostics", media_type=MediaType.TEXT, summary="What the compiler said", responses=problems(404))
-async def diagnostics(job: str, service: Svc) -> Response[str]:
+async def diagnostics(job: JobRef, service: Svc) -> Response[str]:
     """Verbatim and capped; empty while it is not built, or where nothing was said."""
     row = await service.find(job)
     build = await service.store.build(row.build_id) if row.build_id is not None else None
@@ -144,7 +145,7 @@ async def diagnostics(job: str, service: Svc) -> Response[str]:
 
 
 @get("/attempts", summary="All attempts that ended", responses=problems(404))
-async def attempts(job: str, service: Svc) -> Attempts:
+async def attempts(job: JobRef, service: Svc) -> Attempts:
     """Those that gave no result (a worker was lost, a runner crashed), and the one that gave it."""
     row = await service.find(job)
     ended = [

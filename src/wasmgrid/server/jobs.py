@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Router, get, post
 from litestar.connection import Request
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from litestar.response import Response
 
 from wasmgrid.core.errors import InvalidField
@@ -17,7 +17,7 @@ from wasmgrid.core.lifecycle import FINISHED, JobState
 from wasmgrid.server import strict_json
 from wasmgrid.server.bodies import media_type
 from wasmgrid.server.openapi import problems
-from wasmgrid.server.service import Service, Svc, clamp_wait
+from wasmgrid.server.service import JobRef, Service, Svc, clamp_wait
 from wasmgrid.server.views import without_output
 from wasmgrid.store.rows import JobRow
 
@@ -25,7 +25,7 @@ THREAD_BYTES = 256 * 1024  # bodies over this are read in a thread
 MAX_PAGE = 200
 PAGES_AT_ONCE = 20  # of rows that are looked at for one page of an answer
 
-Wait = Annotated[float | None, Parameter(description="seconds to wait for the job's end, at most 60")]
+Wait = Annotated[float | None, QueryParameter(description="seconds to wait for the job's end, at most 60")]
 
 
 class JobPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,25 +55,25 @@ async def submit(request: Request[Any, Any, Any], service: Svc, wait: Wait = Non
 @get("/", summary="List jobs", responses=problems(422))
 async def list_jobs(
     service: Svc,
-    state: Annotated[list[JobState] | None, Parameter(description="only these; may be repeated")] = None,
-    name: Annotated[str | None, Parameter(max_length=200, description="a part of the name")] = None,
-    limit: Annotated[int, Parameter(ge=1, le=MAX_PAGE)] = 20,
-    cursor: Annotated[str | None, Parameter(description="`next_cursor` of the page before")] = None,
+    states: Annotated[list[str] | None, QueryParameter(name="state", description="only these; may be repeated")] = None,
+    name: Annotated[str | None, QueryParameter(max_length=200, description="a part of the name")] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)] = 20,
+    cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the page before")] = None,
 ) -> JobPage:
     """Newest first. A page may be short although there are more: what counts is `next_cursor`."""
-    rows, before = await _page(service, frozenset(state or ()), name, _parse_cursor(cursor), limit)
+    rows, before = await _page(service, frozenset(map(_parse_state, states or ())), name, _parse_cursor(cursor), limit)
     views = await asyncio.gather(*(service.view(row) for row in rows))
     return JobPage(jobs=[without_output(view) for view in views], next_cursor=None if before is None else str(before))
 
 
 @get("/{job:str}", summary="One job", responses=problems(404))
-async def show(job: str, service: Svc, wait: Wait = None) -> JobView:
+async def show(job: JobRef, service: Svc, wait: Wait = None) -> JobView:
     """`job` is a number, or `last`. With `wait` the answer comes when it is finished, or after that many seconds."""
     return await service.view(await service.finished(job, clamp_wait(wait)))
 
 
 @post("/{job:str}/cancel", status_code=200, summary="Cancel a job", responses=problems(404))
-async def cancel(job: str, service: Svc) -> JobView:
+async def cancel(job: JobRef, service: Svc) -> JobView:
     """Ask for its end; it comes soon after. A job that is finished stays as it is."""
     return await service.cancel(job)
 
@@ -109,6 +109,13 @@ _OPEN = frozenset({JobState.BUILDING, JobState.QUEUED})
 def _state(service: Service, row: JobRow) -> JobState:
     live = None if row.state in FINISHED else service.control.live(row.id)
     return row.state if live is None else live.state
+
+
+def _parse_state(text: str) -> JobState:
+    try:
+        return JobState(text)
+    except ValueError:
+        raise InvalidField(f"{text[:40]!r} is no state", hint=f"one of {', '.join(JobState)}", field="state") from None
 
 
 def _parse_cursor(cursor: str | None) -> int | None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Annotated
 
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import FromQuery, HeaderParameter, QueryParameter
 
 from wasmgrid.core.errors import NotFound
 from wasmgrid.core.job import Output, TaskResult
@@ -15,25 +15,25 @@ from wasmgrid.core.lifecycle import FINISHED
 from wasmgrid.server.changes import changes_of
 from wasmgrid.server.log_frames import FRAME_BYTES, Offsets, event_id, frame, parse_event_id
 from wasmgrid.server.openapi import problems
-from wasmgrid.server.service import Service, Svc
+from wasmgrid.server.service import JobRef, Service, Svc
 from wasmgrid.server.sse import KEEP_ALIVE, KEEP_ALIVE_S, EventStream, event
 from wasmgrid.store.rows import JobRow
 
 COMMIT_S = 30.0  # from the last output to the committed result
 
-Offset = Annotated[int, Parameter(ge=0, le=1 << 62)]
-Index = Annotated[int, Parameter(ge=0, le=1 << 31, description="the task's index within the job")]
+Offset = Annotated[int, QueryParameter(ge=0, le=1 << 62)]
+Index = Annotated[int, QueryParameter(ge=0, le=1 << 31, description="the task's index within the job")]
 
 
 @get("/logs", summary="A task's output as server-sent events", responses=problems(404))
 async def logs(
-    job: str,
+    job: JobRef,
     service: Svc,
     index: Index = 0,
     stdout_offset: Offset = 0,
     stderr_offset: Offset = 0,
-    follow: bool = True,
-    last_event_id: Annotated[str | None, Parameter(header="Last-Event-ID")] = None,
+    follow: FromQuery[bool] = True,
+    last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
 ) -> EventStream:
     """Events `stdout` and `stderr` ({offset, data | base64}) from these offsets on, then `end`.
 
@@ -48,7 +48,7 @@ async def logs(
 
 
 @get("/events", summary="A job's changes as server-sent events", responses=problems(404))
-async def events(job: str, service: Svc) -> EventStream:
+async def events(job: JobRef, service: Svc) -> EventStream:
     """Event `job` with the job now and after every change, then `end` once it is finished."""
     return EventStream(_job_events(service, await service.find(job)), service.streams)
 

@@ -15,6 +15,7 @@ from litestar.response.base import ASGIResponse
 
 from wasmgrid.core.errors import InvalidField, WasmgridError
 from wasmgrid.server.headers import SAFE
+from wasmgrid.server.strict_json import in_our_words
 
 STATUS: dict[str, int] = {
     "invalid_request": 400,
@@ -112,8 +113,8 @@ def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response
 def _invalid_parameter(error: ValidationException) -> InvalidField:
     first = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
     key = first.get("key")
-    said = str(first.get("message", error.detail)).removeprefix("Expected").strip() or "something else"
-    return InvalidField(f"{key or 'a parameter'} of the address: expected {said}"[:500], field=key)
+    said = in_our_words(str(first.get("message", error.detail)))
+    return InvalidField(f"{key or 'a parameter'} in the address {said}", field=key)
 
 
 def _problem(code: str, status: int, detail: str, *, hint: str | None = None, field: str | None = None) -> Problem:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import PathParameter, SkipValidation
 
 from wasmgrid.control import Control
 from wasmgrid.core.errors import JobNotFound, Superseded, Unavailable, Unreachable, Unsatisfiable
@@ -193,7 +194,8 @@ class Service:
         )
 
 
-Svc = Annotated[Service, Dependency(skip_validation=True)]
+JobRef = Annotated[str, PathParameter(description="a job's number, or `last`")]
+Svc = NamedDependency[SkipValidation[Service]]
 
 
 def clamp_wait(wait_s: float | None) -> float:

@@ -42,6 +42,7 @@ _WORDS: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
         lambda m: f"must be {' or '.join(m[1].split('|'))}",
     ),
     (re.compile(r"Expected `str` matching regex '\^\[0-9a-f\]\{64\}.*"), lambda _: "must be a sha256: 64 hex digits"),
+    (re.compile(r"Invalid enum value (.*)"), lambda m: f"cannot be {m[1]}"),
     (re.compile(r"Number out of range"), lambda _: "must be a finite number"),
     (re.compile(r"Invalid base64 encoded string"), lambda _: "must be base64"),
 ]
@@ -94,7 +95,7 @@ def _invalid(error: msgspec.ValidationError, body: bytes | bytearray, kind: type
         field = f"{path}.{key}" if path else key
         return InvalidField(f"{field} is missing", field=field)
     field = path.replace("[...]", "")
-    return InvalidField(f"{field or 'the request'} {_in_our_words(reason)}", field=field or None)
+    return InvalidField(f"{field or 'the request'} {in_our_words(reason)}", field=field or None)
 
 
 def _unknown_keys(first: str, path: str, body: bytes | bytearray, kind: type[msgspec.Struct]) -> Exception:
@@ -149,7 +150,8 @@ def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
     return None
 
 
-def _in_our_words(reason: str) -> str:
+def in_our_words(reason: str) -> str:
+    """What msgspec says of a value, as the end of a sentence that begins with its name."""
     for pattern, words in _WORDS:
         match = pattern.fullmatch(reason)
         if match is not None:
