@@ -1,0 +1,37 @@
+"""`doctor`: one line per check, with the remedy."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import msgspec
+
+from wasmgrid.cli import options
+from wasmgrid.cli.jobs import print_json
+from wasmgrid.cli.terminal import one_line, wants_colour
+from wasmgrid.sdk.views import WASMGRID_FAILED
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@click.command()
+@options.as_json
+def doctor(as_json: bool) -> int:
+    """Check this machine: what holds compilers and guests, what is installed, what runs; with what to do about it.
+
+    Exit code 125 where something fails.
+    """
+    from wasmgrid.cli import checks  # noqa: PLC0415 -- its name is a command's help until it runs
+
+    found = []
+    for check in checks.everything():
+        found.append(check)
+        if not as_json:
+            mark = f"{check.state:<4}"
+            mark = click.style(mark, fg=_COLOURS[check.state]) if wants_colour(sys.stdout) else mark
+            remedy = f" · {check.remedy}" if check.remedy else ""
+            click.echo(f"{mark}  {check.name:<9}  {one_line(check.found + remedy)}", color=True)
+    if as_json:
+        print_json(msgspec.json.encode(found))
+    return WASMGRID_FAILED if any(check.state == "fail" for check in found) else 0
