@@ -177,6 +177,7 @@ async def bench(
     finally:
         end_streams(app)
         await worker.close()
+        await asyncio.sleep(0)  # what the leader just began has begun
         await control.stop()
         await store.close()
 
@@ -188,9 +189,7 @@ async def listening(app: Litestar) -> AsyncIterator[str]:
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     serving = asyncio.create_task(server._serve())
-    async with asyncio.timeout(DEADLINE_S):
-        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.01)
+    await until(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         yield f"http://{HOST}:{port}"
@@ -198,6 +197,13 @@ async def listening(app: Litestar) -> AsyncIterator[str]:
         end_streams(app)
         server.should_exit = True
         await serving
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what has no event."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def check_problem(answer: httpx.Response, status: int, code: str, field: str | None = None) -> dict[str, Any]:
