@@ -1,0 +1,22 @@
+"""What the tests of all areas share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.e2e.grid import Grid, running
+
+
+@pytest.fixture(scope="session")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
+    """A real grid, shared: jobs are its tests' own, stopping it is not theirs. See `running` for one to be broken."""
+    with running(tmp_path_factory.mktemp("grid")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def own_grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
+    """A real grid for one module, which may stop it and start it again."""
+    with running(tmp_path_factory.mktemp("own-grid")) as started:
+        yield started
