@@ -44,7 +44,7 @@ def configure(path: Path, *, verbose: bool = False) -> None:
         handler.setFormatter(formatter)
         root.addHandler(handler)
     root.setLevel(logging.INFO)
-    for talkative in ("httpx", "alembic", "uvicorn.access"):
+    for talkative in ("httpx", "alembic", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -22,7 +22,7 @@ from wasmgrid.home import FabricEndpoint
 
 Notice = Callable[[], Awaitable[None]]
 
-_FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 5.0
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
 _PROBE_EVERY_S, _PROBE_WAIT_S, _PROBE_MISSES = 3.0, 3.0, 2
 _MAX_UNSENT_BYTES = 16 << 20  # beyond it, publish waits for the socket
 _NO_RESPONDERS = "503"
@@ -213,6 +213,8 @@ class Fabric:
                 await self._watch(client, lost)
             except (nats.errors.Error, OSError) as error:
                 log.warning("fabric: connection lost while it was set up", error=str(error))
+            except Exception:  # whatever it was, the next connection may be better; none at all is not
+                log.exception("fabric: connection given up")
             finally:
                 if self._client is client:
                     self._client = None

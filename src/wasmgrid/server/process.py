@@ -228,7 +228,7 @@ class _Process:
             if self._stop.is_set():
                 self._home.remove_endpoint()
                 os._exit(128 + number)
-            log.info("stopping", signal=number)
+            log.info("stopping", signal=signal.Signals(number).name)
             self._stop.set()
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
