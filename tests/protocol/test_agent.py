@@ -11,15 +11,16 @@ from wasmgrid.core.job import TaskResult
 from wasmgrid.core.limits import Limits
 from wasmgrid.core.outcome import exited
 from wasmgrid.core.resources import Resources
-from wasmgrid.protocol import agent as protocol
+from wasmgrid.protocol import agent_events as protocol
+from wasmgrid.protocol.agent import Agent
 
 T = TypeVar("T")
 
 HELLO = wire.Hello(term=2, leader_id="s1", lease_s=10.0, heartbeat_s=1.0)
 
 
-def agent() -> protocol.Agent:
-    one = protocol.Agent(info(), died=[], now=0.0)
+def agent() -> Agent:
+    one = Agent(info(), died=[], now=0.0)
     one.handle(protocol.Heard(HELLO), 0.0)
     return one
 
@@ -32,7 +33,7 @@ def assign(attempt: int, *, job_id: int = 1, term: int = 2, seq: int = 1) -> wir
 
 
 def hear(
-    one: protocol.Agent, message: wire.Assign | wire.Cancel | wire.Hello | wire.ResultsAck, now: float = 0.0
+    one: Agent, message: wire.Assign | wire.Cancel | wire.Hello | wire.ResultsAck, now: float = 0.0
 ) -> list[protocol.Command]:
     return one.handle(protocol.Heard(message), now)
 

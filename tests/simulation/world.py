@@ -18,8 +18,9 @@ from wasmgrid.core.outcome import Outcome, OutcomeKind, exited
 from wasmgrid.core.resources import Resources
 from wasmgrid.core.wire import BuildWork, Held, Message, RunWork
 from wasmgrid.core.worker import Toolchain, WorkerInfo
-from wasmgrid.protocol import agent as agents
+from wasmgrid.protocol import agent_events as agents
 from wasmgrid.protocol import events
+from wasmgrid.protocol.agent import Agent
 from wasmgrid.protocol.leader import Leader
 from wasmgrid.protocol.state import Settings
 
@@ -60,7 +61,7 @@ class Worker:
 
     id: str
     life: int = 0
-    agent: agents.Agent | None = None
+    agent: Agent | None = None
     running: dict[int, RunWork | BuildWork] = field(default_factory=dict)
     began: dict[int, Held] = field(default_factory=dict)
     frozen_until: float = 0.0
@@ -290,7 +291,7 @@ class World:
         )
         died = [Held(attempt=h.attempt, kind=h.kind, id=h.id, phase="died") for h in worker.began.values()]
         worker.began.clear()
-        worker.agent = agents.Agent(info, died=died, now=self.now)
+        worker.agent = Agent(info, died=died, now=self.now)
         self.perform_agent(worker, worker.agent.introduce(self.now))
         self.tick_worker(worker, worker.life)
 

@@ -6,10 +6,8 @@ Nothing here runs anything: `handle(event, now)` says what to begin, to stop and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import assert_never
 
-import msgspec
 from msgspec.structs import replace
 
 from wasmgrid.core.job import BuildResult, TaskResult
@@ -27,102 +25,29 @@ from wasmgrid.core.wire import (
     Results,
     ResultsAck,
     RunWork,
-    Work,
 )
 from wasmgrid.core.worker import WorkerInfo
+from wasmgrid.protocol.agent_events import (
+    Advanced,
+    Begin,
+    Command,
+    Described,
+    Drain,
+    Ended,
+    Event,
+    Forget,
+    Heard,
+    Reached,
+    Reconnected,
+    Say,
+    Stop,
+    StopReason,
+    Tick,
+)
 
 RESEND_S = 2.0  # an unanswered result is told again after this, then at growing intervals
 RESEND_MOST_S = 15.0
 LEASE_S = 10.0  # until a leader says otherwise
-
-
-class StopReason(StrEnum):
-    """Why an attempt is stopped from outside."""
-
-    CANCELLED = "cancelled"  # its result will say so
-    SUPERSEDED = "superseded"  # it counts no more: no result
-    LEASE_LAPSED = "lease_lapsed"  # the fabric is out of reach: others may run it by now, no result
-
-
-# ---- events
-
-
-class Heard(msgspec.Struct, frozen=True):
-    """The leader said something."""
-
-    message: Hello | Assign | Cancel | ResultsAck
-
-
-class Reached(msgspec.Struct, frozen=True):
-    """The fabric answered: what this worker says arrives."""
-
-
-class Reconnected(msgspec.Struct, frozen=True):
-    """The connection was lost and is back: messages may be missing on both sides."""
-
-
-class Advanced(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt is in a new phase, or has news for people about it."""
-
-    attempt: int
-    phase: str
-    detail: str = ""
-    started_at: float | None = None
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """An attempt has its result."""
-
-    result: TaskResult | BuildResult
-
-
-class Described(msgspec.Struct, frozen=True):
-    """The worker says something new of itself (a toolchain was installed)."""
-
-    info: WorkerInfo
-
-
-class Drain(msgspec.Struct, frozen=True):
-    """Finish what is held, take nothing more."""
-
-
-class Tick(msgspec.Struct, frozen=True):
-    """Time went by."""
-
-
-Event = Heard | Reached | Reconnected | Advanced | Ended | Described | Drain | Tick
-
-
-# ---- commands
-
-
-class Say(msgspec.Struct, frozen=True):
-    """Send to the leader."""
-
-    message: Message
-
-
-class Begin(msgspec.Struct, frozen=True):
-    """Start this attempt."""
-
-    attempt: int
-    work: Work
-
-
-class Stop(msgspec.Struct, frozen=True):
-    """Stop this attempt; only a cancelled one reports an `Ended`."""
-
-    attempt: int
-    reason: StopReason
-
-
-class Forget(msgspec.Struct, frozen=True):
-    """The attempt is settled: what is kept of it on disk may go."""
-
-    attempt: int
-
-
-Command = Say | Begin | Stop | Forget
 
 
 @dataclass(slots=True)

@@ -19,7 +19,8 @@ from wasmgrid.core.wire import BuildWork, Held, RunWork, Work
 from wasmgrid.core.worker import Toolchain, WorkerInfo
 from wasmgrid.fabric import subjects
 from wasmgrid.fabric.connection import Fabric
-from wasmgrid.protocol import agent as protocol
+from wasmgrid.protocol import agent_events as protocol
+from wasmgrid.protocol.agent import Agent
 from wasmgrid.worker.building import TaskBuilding
 from wasmgrid.worker.runners import Runners
 from wasmgrid.worker.running import CANCELLED, TaskRunning
@@ -51,7 +52,7 @@ class WorkerAgent:
         self._building = building
         self._startlog = startlog
         self._toolchains = toolchains
-        self._agent = protocol.Agent(info, died=startlog.died, now=time.monotonic())
+        self._agent = Agent(info, died=startlog.died, now=time.monotonic())
         self._attempts: dict[int, asyncio.Task[None]] = {}
         self._cancelled: set[int] = set()
         self._say_queue: asyncio.Queue[wire.Message] = asyncio.Queue()

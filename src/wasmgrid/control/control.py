@@ -8,15 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import AsyncIterator
 
 import structlog
 
+from wasmgrid.control.performer import Performer
 from wasmgrid.core import wire
-from wasmgrid.core.errors import Superseded, TimedOutWaiting, Unreachable, WasmgridError
+from wasmgrid.core.errors import TimedOutWaiting, Unreachable, WasmgridError
 from wasmgrid.core.job import StoredSpec
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.fabric import subjects
@@ -25,8 +23,7 @@ from wasmgrid.protocol import events, views
 from wasmgrid.protocol.leader import Leader
 from wasmgrid.protocol.state import Counters, Settings
 from wasmgrid.scheduling.explain import Why
-from wasmgrid.store import rows
-from wasmgrid.store.store import Store
+from wasmgrid.store import Store, rows
 
 SWEEP_S = 1.0
 PAGE = 1000
@@ -47,13 +44,10 @@ class Control:
         self._server_id = server_id
         self._settings = settings or Settings()
         self._leader: Leader | None = None
-        self._term = 0
-        self._outbox: deque[events.ToWorker | events.ToAll] = deque()
-        self._outbox_filled = asyncio.Event()
+        self._performer: Performer | None = None
         self._watchers: dict[int, set[asyncio.Event]] = {}
         self._finished: dict[int, None] = {}
-        self._highest_id = 0
-        self._running: set[asyncio.Task[None]] = set()
+        self._swept_id = 0
         self._released = False
         self.superseded = asyncio.Event()
 
@@ -61,27 +55,30 @@ class Control:
 
     async def start(self) -> None:
         """Take the leadership, load what is unfinished, greet the workers."""
-        self._term = await self._store.lead(self._server_id)
+        term = await self._store.lead(self._server_id)
         known = [row.id for row in await self._store.workers() if row.state in WORKER_STATES_THAT_MAY_HOLD]
         self._leader = Leader(
-            term=self._term,
+            term=term,
             leader_id=self._server_id,
             known_workers=known,
             now=time.monotonic(),
             settings=self._settings,
         )
+        performer = self._performer = Performer(
+            store=self._store, fabric=self._fabric, term=term, tell=self._handle, end=self.superseded.set
+        )
         await self._load(old=True)
         await self._fabric.serve(subjects.leader(), self._hear)
         self._perform(self._leader.begin(time.monotonic()))
-        for loop in (self._send_loop(), self._tick_loop(), self._sweep_loop()):
-            self._spawn(loop)
-        log.info("leading", term=self._term, unfinished=len(self.leader.state.jobs), known_workers=len(known))
+        performer.start()
+        performer.spawn(self._tick_loop())
+        performer.spawn(self._sweep_loop())
+        log.info("leading", term=term, unfinished=len(self.leader.state.jobs), known_workers=len(known))
 
     async def stop(self) -> None:
         """Stop leading; what is unfinished stays in the store for the next leader."""
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._performer is not None:
+            await self._performer.stop()
         self.release()
 
     def release(self) -> None:
@@ -111,14 +108,12 @@ class Control:
     async def reconnected(self) -> None:
         """The fabric came back: workers may not know that they were not heard."""
         if self._leader is not None:
-            self._outbox.append(events.ToAll(self._leader.state.hello()))
-            self._outbox_filled.set()
+            self._perform([events.ToAll(self._leader.state.hello())])
 
     # ---- what the API says
 
     def submitted(self, job: rows.OpenJob) -> None:
         """A job is committed."""
-        self._highest_id = max(self._highest_id, job.id)
         self._arrive(job, old=False)
 
     def cancel_requested(self, job_id: int) -> None:
@@ -223,9 +218,9 @@ class Control:
     async def _load(self, *, old: bool) -> None:
         """Take up the unfinished jobs of the store that are not known yet."""
         while True:
-            page = await self._store.unfinished(after_id=self._highest_id, limit=PAGE)
+            page = await self._store.unfinished(after_id=self._swept_id, limit=PAGE)
             for job in page:
-                self._highest_id = max(self._highest_id, job.id)
+                self._swept_id = max(self._swept_id, job.id)
                 self._arrive(job, old=old)
             if len(page) < PAGE:
                 return
@@ -244,20 +239,12 @@ class Control:
             except WasmgridError as error:
                 log.warning("the sweep could not read the store", error=str(error))
 
-    # ---- commands out
-
     def _perform(self, commands: list[events.Command]) -> None:
         for command in commands:
-            match command:
-                case events.ToWorker() | events.ToAll():
-                    self._outbox.append(command)
-                    self._outbox_filled.set()
-                case events.Write():
-                    self._spawn(self._write(command))
-                case events.OpenBuild():
-                    self._spawn(self._open_build(command))
-                case events.Changed(job_id, finished):
-                    self._notify(job_id, finished=finished)
+            if isinstance(command, events.Changed):
+                self._notify(command.job_id, finished=command.finished)
+            elif self._performer is not None:
+                self._performer.perform(command)
 
     def _notify(self, job_id: int, *, finished: bool) -> None:
         if finished:
@@ -266,123 +253,3 @@ class Control:
                 del self._finished[next(iter(self._finished))]
         for watcher in self._watchers.get(job_id, ()):
             watcher.set()
-
-    async def _send_loop(self) -> None:
-        """One sender, so that messages to a worker keep their order. What cannot be sent is settled by heartbeats."""
-        while True:
-            await self._outbox_filled.wait()
-            self._outbox_filled.clear()
-            while self._outbox:
-                command = self._outbox.popleft()
-                try:
-                    await self._send(command)
-                except WasmgridError as error:
-                    log.warning("not sent", error=str(error), message=type(command.message).__name__)
-
-    async def _send(self, command: events.ToWorker | events.ToAll) -> None:
-        message = command.message
-        if isinstance(command, events.ToAll):
-            await self._fabric.publish(subjects.hello(), message)
-            return
-        subject = subjects.worker(command.worker_id)
-        if isinstance(message, wire.Assign):
-            unheard = events.Unheard(command.worker_id, message.attempt)
-            await self._fabric.post(subject, message, unheard=partial(self._handle, unheard))
-        else:
-            await self._fabric.publish(subject, message)
-
-    async def _write(self, write: events.Write) -> None:
-        """Commit, then tell the leader. Tasks start in order, and the store's writer keeps it."""
-        try:
-            await self._commit(write.body)
-        except Superseded:
-            self.superseded.set()
-        except WasmgridError as error:
-            log.warning("not written, will be tried again", error=str(error), what=type(write.body).__name__)
-            self._handle(events.WriteFailed(write.token))
-        else:
-            self._handle(events.Written(write.token))
-
-    def _commit(self, body: events.Body) -> Awaitable[object]:
-        store, term = self._store, self._term
-        match body:
-            case events.Record():
-                return store.record(
-                    term,
-                    results=body.results,
-                    ended=[_ended_row(ended) for ended in body.ended],
-                    finished=[_finished_row(finished) for finished in body.finished],
-                )
-            case events.FinishBuild(result=result):
-                return store.finish_build(term, result)
-            case events.AssignModule():
-                return store.assign_module(
-                    term,
-                    body.job_ids,
-                    module_sha256=body.module_sha256,
-                    build_id=body.build_id,
-                    cached=body.cached,
-                )
-            case events.SaveWorker(info=info, state=state):
-                return store.save_worker(term, info, state)
-
-    async def _open_build(self, command: events.OpenBuild) -> None:
-        new = rows.NewBuild(build_key=command.build_key, source=command.source, toolchain=command.toolchain)
-        while True:
-            try:
-                row = await self._store.open_build(self._term, new)
-                break
-            except Superseded:
-                self.superseded.set()
-                return
-            except WasmgridError as error:
-                log.warning("no row for a build, will be tried again", error=str(error))
-                await asyncio.sleep(SWEEP_S)
-        self._handle(
-            events.BuildOpened(
-                build_id=row.id,
-                build_key=row.build_key,
-                state=row.state,
-                module_sha256=row.module_sha256,
-                message=row.message,
-            )
-        )
-
-    def _spawn(self, coroutine: Awaitable[None]) -> None:
-        """Run it under this object: `stop` ends it, and a failure is told, never lost."""
-
-        async def run() -> None:
-            try:
-                await coroutine
-            except Exception:
-                log.exception("the leader's loop failed")
-                self.superseded.set()
-
-        task = asyncio.get_running_loop().create_task(run())
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
-
-def _ended_row(ended: events.EndedAttempt) -> rows.EndedAttempt:
-    return rows.EndedAttempt(
-        kind=ended.task.kind,
-        id=ended.task.id,
-        index=ended.task.index,
-        attempt=ended.attempt,
-        worker_id=ended.worker_id,
-        reason=ended.reason,
-        ended_at=datetime.now(UTC),
-        counts_as_crash=ended.crashed,
-    )
-
-
-def _finished_row(finished: events.FinishedJob) -> rows.FinishedJob:
-    return rows.FinishedJob(
-        job_id=finished.job_id,
-        state=finished.state,
-        started_at=finished.started_at,
-        finished_at=datetime.now(UTC),
-        message=finished.message,
-        build_id=finished.build_id,
-        build_cached=finished.build_cached,
-    )

@@ -1,0 +1,100 @@
+"""What happens to an agent, and what it wants done."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from wasmgrid.core.job import BuildResult, TaskResult
+from wasmgrid.core.wire import Assign, Cancel, Hello, Message, ResultsAck, Work
+from wasmgrid.core.worker import WorkerInfo
+
+
+class StopReason(StrEnum):
+    """Why an attempt is stopped from outside."""
+
+    CANCELLED = "cancelled"  # its result will say so
+    SUPERSEDED = "superseded"  # it counts no more: no result
+    LEASE_LAPSED = "lease_lapsed"  # the fabric is out of reach: others may run it by now, no result
+
+
+# ---- events
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """The leader said something."""
+
+    message: Hello | Assign | Cancel | ResultsAck
+
+
+class Reached(msgspec.Struct, frozen=True):
+    """The fabric answered: what this worker says arrives."""
+
+
+class Reconnected(msgspec.Struct, frozen=True):
+    """The connection was lost and is back: messages may be missing on both sides."""
+
+
+class Advanced(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt is in a new phase, or has news for people about it."""
+
+    attempt: int
+    phase: str
+    detail: str = ""
+    started_at: float | None = None
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """An attempt has its result."""
+
+    result: TaskResult | BuildResult
+
+
+class Described(msgspec.Struct, frozen=True):
+    """The worker says something new of itself (a toolchain was installed)."""
+
+    info: WorkerInfo
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """Finish what is held, take nothing more."""
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Time went by."""
+
+
+Event = Heard | Reached | Reconnected | Advanced | Ended | Described | Drain | Tick
+
+
+# ---- commands
+
+
+class Say(msgspec.Struct, frozen=True):
+    """Send to the leader."""
+
+    message: Message
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """Start this attempt."""
+
+    attempt: int
+    work: Work
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Stop this attempt; only a cancelled one reports an `Ended`."""
+
+    attempt: int
+    reason: StopReason
+
+
+class Forget(msgspec.Struct, frozen=True):
+    """The attempt is settled: what is kept of it on disk may go."""
+
+    attempt: int
+
+
+Command = Say | Begin | Stop | Forget
