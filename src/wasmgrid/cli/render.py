@@ -44,7 +44,7 @@ def summary(job: Job) -> str:
     """The one line after a run: `compile cached · queue 3 ms · run 5.00 s · cpu 1 ms · peak 1.1 MiB · worker w1`."""
     result = job.result
     parts = [_compiled(job)]
-    if result is not None and result.outcome not in {"build_failed", "rejected"}:
+    if result is not None and result.outcome not in {"build_failed", "rejected", "lost"}:
         stats = result.stats
         queue_ms = stats.queue_ms
         parts += [f"queue {format_ms(queue_ms)}"] if queue_ms is not None else []
@@ -182,8 +182,11 @@ def _compiled(job: Job) -> str:
     build = job.build
     if build is None:
         return ""
-    if job.result is not None and job.result.outcome == "build_failed":
+    outcome = job.result.outcome if job.result is not None else ""
+    if outcome == "build_failed":
         return "compile failed"
+    if outcome in {"rejected", "lost"} and not build.build_ms:
+        return ""
     if build.cached:
         return "compile cached"
     build_ms = build.build_ms
