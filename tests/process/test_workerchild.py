@@ -46,8 +46,9 @@ def test_it_is_started_again_when_it_ends(tmp_path: Path) -> None:
         lives = tmp_path / "lives"
         await child.start()
         await _until(lambda: lives.exists() and len(list(lives.iterdir())) == 1)
-        assert child.pid is not None
-        os.kill(child.pid, signal.SIGKILL)
+        first = child.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
         await _until(lambda: len(list(lives.iterdir())) == 2)
         assert {path.read_text() for path in lives.iterdir()} == {str(tmp_path)}
         await child.stop()
