@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conformance.samples import TENANT, Adapter, job
+from tests.conformance.samples import TENANT, Adapter, finished_job, job
 
 from wasmgrid.core.errors import Unavailable
+from wasmgrid.core.job import Stdin, StoredSpec
 from wasmgrid.store import Store
+from wasmgrid.store.rows import PrunePolicy
 from wasmgrid.store.sqlite import Sqlite
 
 CHILD = Path(__file__).with_name("child.py")
@@ -70,11 +72,11 @@ def test_hostile_68_no_file_may_grow(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MiB."""
+    """A file system of 16 MiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk], capture_output=True, text=True, check=False
     )
     if mounted.returncode != 0:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
@@ -108,6 +110,26 @@ def test_hostile_68_the_disk_is_full(small_disk: Path) -> None:
         acknowledged.append((await store.submit(job())).id)
         await store.blobs.put(b"x" * 100_000)
         assert {row.id for row in await store.jobs(TENANT)} == set(acknowledged)
+
+    Adapter(home=small_disk).run(fill)
+    check(small_disk)
+
+
+def test_hostile_68_prune_frees_a_full_disk(small_disk: Path) -> None:
+    async def fill(store: Store) -> None:
+        term = await store.lead("s1")
+        for index in range(20):
+            stdin, _ = await store.blobs.put(bytes([index]) * 200_000)
+            await finished_job(store, term, job(StoredSpec(name="x", stdin=Stdin(sha256=stdin)), module_sha256=None))
+        with (small_disk / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"x" * 4096)
+        with pytest.raises(Unavailable, match="disk is full"):
+            await store.blobs.put(b"x" * 1_000_000)
+        report = await store.prune(PrunePolicy(results_age_s=0, grace_s=0))
+        assert (report.jobs, report.blobs) == (20, 20)
+        await store.blobs.put(b"x" * 1_000_000)
+        await store.submit(job())
 
     Adapter(home=small_disk).run(fill)
     check(small_disk)

@@ -24,7 +24,6 @@ PAGE = 100  # rows, or files, that one transaction removes: other writes wait fo
 READ_LIMIT_S = 60.0  # sums over everything that is kept take their time
 
 _ids: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
-_digests: sa.BindParameter[str] = sa.bindparam("digests", expanding=True)
 
 Delete = Callable[[sa.Connection, Sequence[Any]], int]
 
@@ -55,15 +54,19 @@ _old_modules = _page(modules.c.sha256, modules.c.used_at, modules.c.size, _modul
 _jobs_bytes = sa.select(sa.func.sum(jobs.c.bytes)).where(jobs.c.finished_at.is_not(None))
 _modules_bytes = sa.select(sa.func.sum(modules.c.size))
 
-_named = sa.union_all(
-    *(
-        sa.select(column).where(column.in_(_digests))
-        for column in (
-            blob_refs.c.sha256,
-            jobs.c.module_sha256,
-            builds.c.source_sha256,
-            builds.c.module_sha256,
-            modules.c.sha256,
+_sha256 = sa.bindparam("sha256", type_=sa.String)
+# One digest at a time: the first row that names it is enough, be there a million.
+_is_named = sa.select(
+    sa.or_(
+        *(
+            sa.exists().where(column == _sha256)
+            for column in (
+                modules.c.sha256,
+                builds.c.module_sha256,
+                builds.c.source_sha256,
+                jobs.c.module_sha256,
+                blob_refs.c.sha256,
+            )
         )
     )
 )
@@ -187,7 +190,7 @@ def _fetch(page: sa.Select[Any], values: dict[str, Any], connection: sa.Connecti
 
 def _named_of(connection: sa.Connection, digests: Sequence[str]) -> set[str]:
     """Those of these blobs that some row names."""
-    return set(connection.execute(_named, {"digests": list(digests)}).scalars())
+    return {sha256 for sha256 in digests if connection.execute(_is_named, {"sha256": sha256}).scalar_one()}
 
 
 def _least(page: sa.Select[Any]) -> int | str:

@@ -18,7 +18,7 @@ from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.worker import WorkerInfo
 from wasmgrid.store import builds, grid, queries
 from wasmgrid.store.blobs import Blobs
-from wasmgrid.store.files import as_unavailable
+from wasmgrid.store.files import Reserve, as_unavailable
 from wasmgrid.store.jobs import Jobs, job_row
 from wasmgrid.store.migrate import upgrade
 from wasmgrid.store.prune import Pruner
@@ -55,8 +55,9 @@ class Store:
     term and raise `Superseded` once another leads. Use it from the event loop that opened it.
     """
 
-    def __init__(self, database: Sqlite, blobs: Blobs) -> None:
+    def __init__(self, database: Sqlite, blobs: Blobs, reserve: Reserve) -> None:
         self.blobs = blobs
+        self._reserve = reserve
         self._writer = Writer(database)
         self._readers = Readers(database)
         self._jobs = Jobs(database.insert, blobs.size_now)
@@ -74,7 +75,9 @@ class Store:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         await asyncio.to_thread(upgrade, database)
         await asyncio.to_thread(blobs.open)
-        return cls(database, blobs)
+        reserve = Reserve(directory / "reserve")
+        await asyncio.to_thread(reserve.hold)
+        return cls(database, blobs, reserve)
 
     async def close(self) -> None:
         """Commit what waits, interrupt what reads, let go of the files."""
@@ -215,8 +218,15 @@ class Store:
     # Keeping house
 
     async def prune(self, policy: PrunePolicy) -> PruneReport:
-        """Remove what `policy` lets go."""
-        return await Pruner(self._writer, self._readers, self.blobs, policy).run()
+        """Remove what `policy` lets go; also where the disk is full."""
+        pruner = Pruner(self._writer, self._readers, self.blobs, policy)
+        if policy.dry_run:
+            return await pruner.run()
+        await asyncio.to_thread(self._reserve.release)
+        try:
+            return await pruner.run()
+        finally:
+            await asyncio.to_thread(self._reserve.hold)
 
     async def reap(self, policy: PrunePolicy, *, every_s: float = 3600.0) -> None:
         """Prune every so often until cancelled. A run that fails is logged; the next one comes."""
