@@ -50,7 +50,7 @@ class TaskBuilding:
         advance("fetching", "", None)
         async with self._blobs.hold(work.source.sha256, max_bytes=2 * self._ceiling.source_bytes) as path:
             source = await asyncio.to_thread(path.read_bytes)
-        built = await self._builder.build(work, source, on_phase=lambda phase, detail: advance(phase, detail, None))
+        built = await self._builder.build(work, source, on_phase=lambda doing: advance("building", doing, None))
         module_sha256 = None
         if built.module is not None:
             module_sha256, _ = await self._courier.upload(built.module)
