@@ -96,7 +96,7 @@ def _without_sections(manifest: str) -> str:
 
 
 def _edit(path: Path, regex: str, replacement: str) -> None:
-    path.write_text(re.sub(regex, replacement, path.read_text(), count=1))
+    path.write_text(re.sub(regex, replacement, path.read_text()))
 
 
 def _std(into: Installation, sources: Path) -> None:

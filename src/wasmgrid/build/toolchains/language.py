@@ -69,7 +69,8 @@ class Component:
     """A piece of a toolchain with a directory of its own, which several languages may share.
 
     `revision` is everything that decides what it makes (versions, digests, our own recipe): it names the directory, so
-    that a change of pins installs beside what running builds use. `needs` are installed before it.
+    that a change of pins installs beside what running builds use. `needs` are installed before it. `writable` is a
+    directory of it that compilers write to (each to an overlay of its own); empty for one that is read-only as a whole.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Component:
     disk_mb: int
     install_s: int
     needs: tuple[Component, ...] = ()
+    writable: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +105,8 @@ class Language:
     several. `also` are suffixes of other languages' files that its projects may hold. `manifest` is the file whose
     presence makes a directory this language's project. `overlays` are components that the compiler must be able to
     write to, without changing them. `noise` matches diagnostics that are about our way of calling the compiler, not
-    about the source. `host` finds the user's own toolchain. `hello` is the program that a toolchain must
-    compile and that must print `hello_stdout` before it is used.
+    about the source. `host` finds the user's own toolchain, `builtin` what came with this package. `hello` is the
+    program that a toolchain must compile and that must print `hello_stdout` before it is used.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Language:
     overlays: tuple[str, ...] = ()
     noise: str | None = None
     host: Callable[[], HostTool | None] = lambda: None
+    builtin: Callable[[], Mapping[str, str]] = dict
     hello: Mapping[str, str]
     hello_stdout: str = "hello\n"
 

@@ -144,7 +144,10 @@ RUST = Language(
         Flag(pattern=r"--bin=[\w-]+", shown="--bin=NAME (cargo)"),
     ),
     components=(RUST_COMPONENT,),
-    noise=r"^warning: unstable feature specified for `-Ctarget-feature`: `exception-handling`\n(?:[ =|].*\n|\n)*",
+    noise=(
+        r"^warning: unstable feature specified for `-Ctarget-feature`: `exception-handling`\n(?:[ =|].*\n|\n)*"
+        r"|^warning: \d+ warnings? emitted\n\n?"
+    ),
     compile=_compile,
     hello={"hello.rs": _HELLO},
 )

@@ -27,7 +27,7 @@ def _install_wheel(into: Installation) -> None:
 
 def _warm(into: Installation) -> None:
     """Zig compiles parts of its standard library at first use: five seconds that every build would pay."""
-    into.compile_hello(ZIG, tools={"zigcache": into.root})
+    into.compile_hello(ZIG, tools={"zigcache": into.root / "cache"})
 
 
 ZIG_WHEEL = Component(
@@ -43,12 +43,13 @@ ZIG_WHEEL = Component(
 _ZIG_CACHE = Component(
     name="zigcache",
     version=ZIGLANG.version,
-    revision=f"{ZIGLANG.revision}/1",
+    revision=f"{ZIGLANG.revision}/2",
     install=_warm,
     download_mb=0,
     disk_mb=20,
     install_s=10,
     needs=(ZIG_WHEEL,),
+    writable="cache",
 )
 
 

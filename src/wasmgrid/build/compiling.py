@@ -1,0 +1,128 @@
+"""One source through one toolchain in the sandbox: files in, a module or the compiler's words out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wasmgrid.build import verdict
+from wasmgrid.build.box import Box, Ended, View
+from wasmgrid.build.debuginfo import without_debug
+from wasmgrid.build.limits import BuildLimits
+from wasmgrid.build.sandbox import Sandbox
+from wasmgrid.build.toolchains.language import Language, Unit
+from wasmgrid.build.wasm import inspect
+from wasmgrid.build.workdir import read_module, work_directory, write_files
+from wasmgrid.core.errors import InvalidModule
+from wasmgrid.core.outcome import Outcome, exited
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """What is to be compiled: `files` (path -> content, checked), which of them is the main one, and allowed flags."""
+
+    files: Mapping[str, bytes]
+    entry: str
+    flags: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """`outcome` is exited(0) with `module`, or build_failed."""
+
+    outcome: Outcome
+    module: bytes | None = None
+    diagnostics: str = ""
+    truncated: bool = False
+    build_ms: float = 0.0
+
+
+async def compile_project(
+    sandbox: Sandbox, language: Language, tools: Mapping[str, Path], project: Project, parent: Path, limits: BuildLimits
+) -> Compiled:
+    """Compile `project` in a new directory below `parent`, which is gone afterwards. Raises `SandboxUnavailable`."""
+    started = time.monotonic()
+    project = _with_suffix(language, project)
+    with work_directory(parent) as work:
+        write_files(work / "src", project.files)
+        box = Box(work=work, tools=tools, overlays=language.overlays, limits=limits)
+        await asyncio.to_thread(sandbox.prepare, box)
+        view = sandbox.view(box)
+        run = _Run(sandbox, language, box, view, project)
+        stopped = await run.commands()
+        outcome, module = (stopped, None) if stopped is not None else await asyncio.to_thread(run.module)
+        return Compiled(
+            outcome=outcome,
+            module=module,
+            diagnostics=verdict.diagnostics(run.said, view, language.noise),
+            truncated=run.truncated,
+            build_ms=(time.monotonic() - started) * 1000,
+        )
+
+
+def _with_suffix(language: Language, project: Project) -> Project:
+    """Compilers go by names: source from stdin gets one (`stdin` becomes `stdin.rs`)."""
+    entry = project.entry
+    known = entry.endswith((*language.suffixes, *language.also)) or entry.rpartition("/")[2] == language.manifest
+    named = entry + language.suffixes[0]
+    if known or named in project.files:
+        return project
+    files = {named if path == entry else path: content for path, content in project.files.items()}
+    return Project(files=files, entry=named, flags=project.flags)
+
+
+class _Run:
+    """The commands of one compilation, one after the other, under caps that they share."""
+
+    def __init__(self, sandbox: Sandbox, language: Language, box: Box, view: View, project: Project) -> None:
+        self._sandbox = sandbox
+        self._box = box
+        self._limits = box.limits
+        unit = Unit(
+            entry=project.entry,
+            files=list(project.files),
+            texts=project.files,
+            flags=list(project.flags),
+            tools=view.tools,
+            src=view.src,
+            out=view.out,
+            temp=view.temp,
+        )
+        self._commands = language.compile(unit)
+        self._cpu_left_s = box.limits.cpu_s
+        self._deadline = time.monotonic() + box.limits.wall_s
+        self.said = b""
+        self.truncated = False
+
+    async def commands(self) -> Outcome | None:
+        """Run them until one fails; why it did, or None."""
+        for command in self._commands:
+            wall_s = max(0.0, self._deadline - time.monotonic())
+            ended = await self._sandbox.run(
+                self._box, command.argv, command.env, cpu_s=max(0.1, self._cpu_left_s), wall_s=wall_s
+            )
+            self._heard(ended)
+            self._cpu_left_s -= ended.cpu_s
+            outcome = verdict.judge(ended, self._box)
+            if outcome is not None:
+                return outcome
+        return None
+
+    def _heard(self, ended: Ended) -> None:
+        said = self.said + ended.said
+        most = self._limits.diagnostics_bytes
+        self.said = said[:most]
+        self.truncated = self.truncated or ended.truncated or len(said) > most
+
+    def module(self) -> tuple[Outcome, bytes | None]:
+        """The module that the last command made, judged."""
+        try:
+            data = read_module(self._box.work / "out", self._commands[-1].produces, max_bytes=self._limits.module_bytes)
+            module = without_debug(data)
+            inspect(module)
+        except InvalidModule as error:
+            return verdict.failed(verdict.told(error)), None
+        return exited(0), module
