@@ -27,6 +27,7 @@ import msgspec
 
 from wasmgrid.build.identity import recipe_digest
 from wasmgrid.build.installation import Installation
+from wasmgrid.build.launch import NOBODY
 from wasmgrid.build.toolchains import LANGUAGES
 from wasmgrid.build.toolchains.language import Component, HostTool, Language
 from wasmgrid.core.digest import sha256_hex
@@ -273,15 +274,15 @@ class _Run:
 
 
 def _seal(root: Path, component: Component) -> None:
-    """Let any user write below `writable`, where only this one can get to.
+    """Give what is `writable` to the user that compilers run as, who cannot get there but by what a sandbox shows.
 
-    Compilers run as nobody where we are root, and an overlay asks the permissions of what it covers. They never see the
-    directory itself, only an overlay of it.
+    An overlay asks the permissions of what it covers, and can only copy what belongs to a user of its namespace.
     """
     if component.writable:
         root.chmod(0o700)
-        for path in [root / component.writable, *(root / component.writable).rglob("*")]:
-            path.chmod(0o777 if path.is_dir() else 0o666)
+        if os.geteuid() == 0:
+            for path in [root / component.writable, *(root / component.writable).rglob("*")]:
+                os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
 
 def _closure(components: Sequence[Component]) -> list[Component]:
