@@ -11,9 +11,10 @@ import msgspec
 from wasmgrid.build import cgroups, hello, verdict
 from wasmgrid.build.compiling import Project, compile_project
 from wasmgrid.build.find_sandbox import find_sandbox
+from wasmgrid.build.installing import Progress
 from wasmgrid.build.limits import BuildLimits
 from wasmgrid.build.project import check_source
-from wasmgrid.build.provision import Progress, Provision, Ready
+from wasmgrid.build.provision import Provision, Ready
 from wasmgrid.build.sandbox import Sandbox
 from wasmgrid.build.toolchains import LANGUAGES, check_flags, named
 from wasmgrid.build.toolchains.language import HostTool, Language

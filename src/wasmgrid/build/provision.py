@@ -19,7 +19,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +26,8 @@ import msgspec
 
 from wasmgrid.build.identity import recipe_digest
 from wasmgrid.build.installation import Installation
+from wasmgrid.build.installing import InstallRun, Progress, Told, closure
 from wasmgrid.build.launch import NOBODY
-from wasmgrid.build.toolchains import LANGUAGES
 from wasmgrid.build.toolchains.language import Component, HostTool, Language
 from wasmgrid.core.digest import sha256_hex
 from wasmgrid.core.errors import ToolchainUnavailable, WasmgridError
@@ -38,7 +37,6 @@ VARIABLE = "WASMGRID_TOOLCHAINS"
 _MANIFEST = "wasmgrid.json"
 _LOCK_POLL_S = 0.2
 
-Progress = Callable[[str, int, int], None]  # (what happens now, done, total): a bar of `total` units
 Probe = Callable[[Language, HostTool], bool]  # whether a user's own toolchain compiles hello, and that runs
 
 
@@ -86,7 +84,7 @@ class Provision:
             if found is not None:
                 tools = {**{name: Path(path) for name, path in host.tools.items()}, **self._paths(host.components)}
                 return Ready(identity=_identity(language, host.revision, found), version=host.version, tools=tools)
-        components = _closure(language.components)
+        components = closure(language.components)
         found = self._found(components)
         if found is None:
             return None
@@ -105,7 +103,7 @@ class Provision:
         missing = self.missing([language])
         expected = [
             Manifest(name=each.name, version=each.version, revision=each.revision, bytes=0)
-            for each in _closure(language.components)
+            for each in closure(language.components)
         ]
         return Toolchain(
             language=language.name,
@@ -118,7 +116,7 @@ class Provision:
 
     def missing(self, languages: Sequence[Language]) -> list[Component]:
         """The components that installing `languages` would install."""
-        wanted = _closure([each for language in languages for each in language.components])
+        wanted = closure([each for language in languages for each in language.components])
         return [each for each in wanted if self._manifest(each) is None]
 
     def path(self, component: Component) -> Path:
@@ -138,7 +136,7 @@ class Provision:
             host = self._host(language)
             proven = host is not None and self._prove(language, host)
             wanted.append((language, host.components if host is not None and proven else language.components))
-        run = _Run(self, progress)
+        run = InstallRun(self._install, progress)
         installing = [(language, [run.start(each) for each in components]) for language, components in wanted]
         for language, futures in installing:
             try:
@@ -148,6 +146,13 @@ class Provision:
                 failed[language.name] = error
         run.close()
         return failed
+
+    def size(self, tool: Path) -> int:
+        """Bytes on disk of a component (a path out of `Ready.tools`); 0 for what is not ours."""
+        for directory in (tool, tool.parent):
+            with contextlib.suppress(OSError, msgspec.DecodeError):
+                return msgspec.json.decode((directory / _MANIFEST).read_bytes(), type=Manifest).bytes
+        return 0
 
     def _host(self, language: Language) -> HostTool | None:
         with self._hosts_lock:
@@ -176,11 +181,11 @@ class Provision:
             return {}
 
     def _found(self, components: Sequence[Component]) -> list[Manifest] | None:
-        manifests = [self._manifest(each) for each in _closure(components)]
+        manifests = [self._manifest(each) for each in closure(components)]
         return None if None in manifests else [each for each in manifests if each is not None]
 
     def _paths(self, components: Sequence[Component]) -> dict[str, Path]:
-        return {each.name: self.path(each) / each.writable for each in _closure(components)}
+        return {each.name: self.path(each) / each.writable for each in closure(components)}
 
     def _manifest(self, component: Component) -> Manifest | None:
         try:
@@ -188,27 +193,26 @@ class Provision:
         except (OSError, msgspec.DecodeError):
             return None
 
-    def install_component(
-        self, component: Component, tool: Callable[[str], Path], told: Callable[[str, float], None]
-    ) -> None:
+    def _install(self, component: Component, tool: Callable[[str], Path], told: Told) -> Path:
         """Install one component unless it is there; its needs come through `tool`."""
         name = _directory_name(component)
         with self.locked(name, waiting=lambda: told(f"{component.name}: another installation is at it", 0.0)):
-            if self._manifest(component) is not None:
-                return
-            partial = self.directory / ".partial" / name
-            into = Installation(component, partial, tool=tool, told=told)
-            try:
-                component.install(into)
-            except (OSError, ValueError, StopIteration) as error:  # no space; an unforeseen layout
-                raise ToolchainUnavailable(f"installing {component.name} failed: {error}") from error
-            manifest = Manifest(
-                name=component.name, version=into.version, revision=into.revision, bytes=_size(into.root)
-            )
-            _write(into.root / _MANIFEST, msgspec.json.encode(manifest))
-            _seal(into.root, component)
-            into.root.rename(self.path(component))
-            shutil.rmtree(partial, ignore_errors=True)
+            if self._manifest(component) is None:
+                into = Installation(component, self.directory / ".partial" / name, tool=tool, told=told)
+                try:
+                    component.install(into)
+                    self._finish(component, into)
+                except (OSError, ValueError, StopIteration) as error:  # no space; an unforeseen layout
+                    raise ToolchainUnavailable(f"installing {component.name} failed: {error}") from error
+        return self.path(component)
+
+    def _finish(self, component: Component, into: Installation) -> None:
+        size = sum(path.lstat().st_blocks * 512 for path in into.root.rglob("*"))
+        manifest = Manifest(name=component.name, version=into.version, revision=into.revision, bytes=size)
+        _write(into.root / _MANIFEST, msgspec.json.encode(manifest))
+        _seal(into.root, component)
+        into.root.rename(self.path(component))
+        shutil.rmtree(into.root.parent, ignore_errors=True)
 
     @contextlib.contextmanager
     def locked(self, name: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
@@ -227,52 +231,6 @@ class Provision:
             yield
 
 
-class _Run:
-    """One call of `install`: each component once, in a thread of its own, and one bar over all of them."""
-
-    def __init__(self, provision: Provision, progress: Progress | None) -> None:
-        self._provision = provision
-        self._progress = progress
-        self._pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="install")
-        self._futures: dict[str, Future[None]] = {}
-        self._components: dict[str, Component] = {}
-        self._done: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    def start(self, component: Component) -> Future[None]:
-        """The future of a component's installation, its needs started before it."""
-        with self._lock:
-            for each in _closure([component]):
-                if each.name not in self._futures:
-                    self._components[each.name] = each
-                    self._futures[each.name] = self._pool.submit(self._install, each)
-            return self._futures[component.name]
-
-    def close(self) -> None:
-        """After the futures have been waited for."""
-        self._pool.shutdown()
-
-    def _install(self, component: Component) -> None:
-        self._provision.install_component(
-            component, self._tool, lambda text, fraction: self._told(component, text, fraction)
-        )
-        for need in component.needs:  # a component is of no use without them
-            self._futures[need.name].result()
-        self._told(component, f"{component.name}: ready", 1.0)
-
-    def _tool(self, name: str) -> Path:
-        self._futures[name].result()
-        return self._provision.path(self._components[name])
-
-    def _told(self, component: Component, text: str, fraction: float) -> None:
-        if self._progress is None:
-            return
-        with self._lock:
-            self._done[component.name] = fraction * component.install_s
-            total = sum(each.install_s for each in self._components.values())
-            self._progress(text, round(sum(self._done.values())), total)
-
-
 def _seal(root: Path, component: Component) -> None:
     """Give what is `writable` to the user that compilers run as, who cannot get there but by what a sandbox shows.
 
@@ -283,15 +241,6 @@ def _seal(root: Path, component: Component) -> None:
         if os.geteuid() == 0:
             for path in [root / component.writable, *(root / component.writable).rglob("*")]:
                 os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
-
-
-def _closure(components: Sequence[Component]) -> list[Component]:
-    """`components` and all that they need, each once, needs first."""
-    found: dict[str, Component] = {}
-    for component in components:
-        for each in [*_closure(component.needs), component]:
-            found.setdefault(each.name, each)
-    return list(found.values())
 
 
 def _directory_name(component: Component) -> str:
@@ -315,21 +264,7 @@ def _probe_key(language: Language, host: HostTool) -> str:
     return f"{language.name} {recipe_digest(language)} {host.revision}"
 
 
-def _size(directory: Path) -> int:
-    return sum(path.lstat().st_blocks * 512 for path in directory.rglob("*"))
-
-
 def _write(path: Path, data: bytes) -> None:
     partial = path.with_name(path.name + ".new")
     partial.write_bytes(data)
     partial.replace(path)
-
-
-def languages_named(names: Sequence[str]) -> list[Language]:
-    """Languages by name; raises `ToolchainUnavailable` for one that has no toolchain to install."""
-    unknown = [name for name in names if name not in LANGUAGES]
-    if unknown:
-        raise ToolchainUnavailable(
-            f"no toolchain is called {', '.join(unknown)}", hint=f"one of {', '.join(sorted(LANGUAGES))}"
-        )
-    return [LANGUAGES[name] for name in names]

@@ -1,0 +1,67 @@
+"""One call of `Provision.install`: each component once, side by side, and one bar over all of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from wasmgrid.build.toolchains.language import Component
+
+Progress = Callable[[str, int, int], None]  # (what happens now, done, total): a bar of `total` units
+Told = Callable[[str, float], None]  # (what happens now, the part that is done)
+Install = Callable[[Component, Callable[[str], Path], Told], Path]
+
+
+def closure(components: Sequence[Component]) -> list[Component]:
+    """`components` and all that they need, each once, needs first."""
+    found: dict[str, Component] = {}
+    for component in components:
+        for each in [*closure(component.needs), component]:
+            found.setdefault(each.name, each)
+    return list(found.values())
+
+
+class InstallRun:
+    """`install` installs one component unless it is there, and gives its directory."""
+
+    def __init__(self, install: Install, progress: Progress | None) -> None:
+        self._install_one = install
+        self._progress = progress
+        self._pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="install")
+        self._futures: dict[str, Future[Path]] = {}
+        self._components: dict[str, Component] = {}
+        self._done: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def start(self, component: Component) -> Future[Path]:
+        """The future of a component's installation, its needs started before it."""
+        with self._lock:
+            for each in closure([component]):
+                if each.name not in self._futures:
+                    self._components[each.name] = each
+                    self._futures[each.name] = self._pool.submit(self._install, each)
+            return self._futures[component.name]
+
+    def close(self) -> None:
+        """After the futures have been waited for."""
+        self._pool.shutdown()
+
+    def _install(self, component: Component) -> Path:
+        path = self._install_one(component, self._tool, lambda text, done: self._told(component, text, done))
+        for need in component.needs:  # a component is of no use without them
+            self._tool(need.name)
+        self._told(component, f"{component.name}: ready", 1.0)
+        return path
+
+    def _tool(self, name: str) -> Path:
+        return self._futures[name].result()
+
+    def _told(self, component: Component, text: str, fraction: float) -> None:
+        if self._progress is None:
+            return
+        with self._lock:
+            self._done[component.name] = fraction * component.install_s
+            total = sum(each.install_s for each in self._components.values())
+            self._progress(text, round(sum(self._done.values())), total)
