@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from wasmgrid.core import wire
 from wasmgrid.core.errors import InvalidField, ProtocolMismatch, TimedOutWaiting, TooLarge, Unreachable
-from wasmgrid.fabric import subjects
+from wasmgrid.fabric import connection, subjects
 from wasmgrid.fabric.connection import Fabric
 from wasmgrid.home import FabricEndpoint
 
@@ -256,6 +256,38 @@ def test_requests_under_way_learn_of_a_lost_connection(in_grid: InGrid) -> None:
         os.kill(grid.nats.pid, signal.SIGKILL)
         with pytest.raises(TimedOutWaiting, match="broke"):
             await asked
+
+    in_grid(test)
+
+
+def test_a_server_that_hangs_is_a_lost_one(
+    in_grid: InGrid, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_PROBE_EVERY_S", 0.05)
+    monkeypatch.setattr(connection, "_PROBE_WAIT_S", 0.2)
+
+    async def test(grid: Any) -> None:
+        fabric = await grid.connect()
+        await fabric.serve(SUBJECT, _echo)
+        nats = grid.nats.pid
+        os.kill(nats, signal.SIGSTOP)
+        try:
+
+            async def disconnected() -> bool:
+                return not fabric.connected
+
+            await eventually(disconnected)
+        finally:
+            os.kill(nats, signal.SIGCONT)
+
+        async def answered() -> bool:
+            try:
+                await fabric.request(SUBJECT, QUESTION, timeout_s=30)
+            except (Unreachable, TimedOutWaiting):
+                return False
+            return True
+
+        await eventually(answered)
 
     in_grid(test)
 
