@@ -177,6 +177,14 @@ class Bench:
         report: RunnerReport = self.wait(self.arun(module, **rest))
         return report
 
+    async def said_something(self, task: RunnerTask) -> None:
+        """Wait until the attempt, started by now, has written to stdout."""
+        async with asyncio.timeout(20):
+            said = b""
+            while not said:
+                said = (await self.runners.tail(task.key, stdout_offset=0, stderr_offset=0, wait_s=20)).stdout
+                await asyncio.sleep(0.005)  # it may not be live yet
+
     def check_alive(self) -> None:
         """Runners still work, whatever the last guest did to its own."""
         report = self.run(Guest().write("alive"))

@@ -138,7 +138,7 @@ RECURSE = "(func $down (param i32) (result i32) (i32.add (i32.const 1) (call $do
 def test_hostile_33_infinite_recursion(bench: Bench) -> None:
     outcome = bench.run(Guest().define(RECURSE).do("(drop (call $down (i32.const 1)))")).outcome
     assert (outcome.kind, outcome.trap_kind) == (OutcomeKind.TRAPPED, "stack_overflow")
-    assert outcome.backtrace.count("\n") < 60
+    assert (outcome.backtrace or "").count("\n") < 60
     bench.check_alive()
 
 
@@ -166,7 +166,7 @@ def test_hostile_36_random_get_of_131_mb(bench: Bench) -> None:
     module = Guest(pages=2100).do("(drop (call $random_get (i32.const 0) (i32.const 131072000)))")
     outcome = bench.run(module, memory_mb=200).outcome
     assert (outcome.kind, outcome.trap_kind) == (OutcomeKind.TRAPPED, "host_error")
-    assert "exceeds limit" in outcome.message
+    assert "exceeds limit" in (outcome.message or "")
     bench.check_alive()
 
 
@@ -229,7 +229,7 @@ def test_stderr_is_capped_as_well(bench: Bench) -> None:
 def test_fuel_is_metered_and_runs_out(bench: Bench) -> None:
     counted = bench.run(Guest().write("x"), fuel=1_000_000)
     assert counted.outcome.exit_code == 0
-    assert 0 < counted.stats.fuel_used < 1000
+    assert 0 < (counted.stats.fuel_used or 0) < 1000
     again = bench.run(Guest().write("x"), fuel=1_000_000)
     assert again.stats.fuel_used == counted.stats.fuel_used  # the same everywhere, every time
     spent = bench.run(Guest().do("(loop $forever (br $forever))"), fuel=1_000_000)

@@ -93,8 +93,10 @@ class Attempts:
         limits = attempt.limits
         outcome = outcome_of(ran.error, ran.watch.reason if ran.watch else None, limits)
         if not limits.truncate_output and (self._stdout.exceeded or self._stderr.exceeded):
-            stream = "stdout" if self._stdout.exceeded else "stderr"
-            return output_limit(f"wrote more than {limits.output_bytes} bytes to {stream}")
+            name, stream = ("stdout", self._stdout) if self._stdout.exceeded else ("stderr", self._stderr)
+            if stream.failure:
+                return output_limit(f"its {name} could not be kept past {stream.size} bytes: {stream.failure}")
+            return output_limit(f"wrote more than {limits.output_bytes} bytes to {name}")
         full = grown_out(ran.peak_bytes, ran.declared_max_bytes, limits)
         return blame_memory(outcome, peak_bytes=ran.peak_bytes, grown_out=full, stderr=stderr, limits=limits)
 

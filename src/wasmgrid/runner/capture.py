@@ -12,7 +12,7 @@ import fcntl
 import os
 
 from wasmgrid.core.job import INLINE_BYTES
-from wasmgrid.runner.frames import IO, Stream
+from wasmgrid.runner.frames import IO, SPILL, Stream
 
 TAIL_BYTES = 4096
 _PIPE_BYTES = 1 << 20
@@ -30,6 +30,8 @@ class Capture:
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             with contextlib.suppress(OSError):  # past the user's share of pipe memory; a smaller one will do
                 fcntl.fcntl(self.descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        # Opened before there is a guest: one that uses up all descriptors must not keep its output from being kept.
+        self._open_spill()
         self.begin("", 0)
 
     def begin(self, attempt: str, cap: int) -> None:
@@ -38,9 +40,13 @@ class Capture:
         self._cap = cap
         self._head = bytearray()
         self._tail = b""
-        self._file: int | None = None
+        if self._spilling:
+            os.ftruncate(self._spill, 0)
+            os.lseek(self._spill, 0, os.SEEK_SET)
+        self._spilling = False
         self.size = 0
         self.exceeded = False
+        self.failure: str | None = None
 
     def pump(self) -> None:
         """Take in all that the pipe holds now."""
@@ -55,24 +61,25 @@ class Capture:
 
     def spill(self) -> None:
         """From now on keep a file up to date, so that others can follow."""
-        if self._file is None:
-            self._file = os.open(
-                f"{IO}/{self._file_name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640
-            )
+        if not self._spilling:
+            self._spilling = True
             self._write(self._head)
 
     def finish(self) -> Stream:
-        """The stream as it is now, whole; the file stays only where it holds more than fits in a frame."""
+        """The stream as it is now, whole; a file is named only where it holds more than fits in a frame."""
         self.pump()
         name = None
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-            if self.size > INLINE_BYTES:
-                name = self._file_name
-            else:
-                os.unlink(f"{IO}/{self._file_name}")
+        if self._spilling and self.size > INLINE_BYTES:
+            name = self._file_name
+            os.close(self._spill)
+            os.rename(f"{IO}/{self._name}{SPILL}", f"{IO}/{name}")
+            self._open_spill()
         return Stream(bytes(self._head), self.size, self.exceeded, name, self._tail)
+
+    def _open_spill(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        self._spill = os.open(f"{IO}/{self._name}{SPILL}", flags, 0o640)
+        self._spilling = False
 
     def _take(self, data: bytes) -> None:
         kept = data[: self._cap - self.size] if self.size + len(data) > self._cap else data
@@ -82,14 +89,19 @@ class Capture:
         if not kept:
             return
         if len(self._head) < INLINE_BYTES:
-            if self._file is None and len(self._head) + len(kept) > INLINE_BYTES:
+            if len(self._head) + len(kept) > INLINE_BYTES:
                 self.spill()
             self._head += kept[: INLINE_BYTES - len(self._head)]
-        if self._file is not None:
-            self._write(kept)
-        self.size += len(kept)
+        self.size += self._write(kept) if self._spilling else len(kept)
 
-    def _write(self, data: bytes | bytearray) -> None:
+    def _write(self, data: bytes | bytearray) -> int:
+        """How many bytes were written; fewer than given where the disk is full, and then no more are ever taken."""
         left = memoryview(data)
-        while left and self._file is not None:
-            left = left[os.write(self._file, left) :]
+        try:
+            while left:
+                left = left[os.write(self._spill, left) :]
+        except OSError as error:
+            self.failure = error.strerror or str(error)
+            self.exceeded = True
+            self._cap = self.size + len(data) - len(left)
+        return len(data) - len(left)

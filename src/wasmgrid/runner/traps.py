@@ -52,6 +52,9 @@ def outcome_of(error: Exception | None, reason: Reason | None, limits: Limits) -
     if code is wasmtime.TrapCode.INTERRUPT and reason is not None:
         return _stopped(reason, limits)
     text = str(error)
+    if text.startswith("too few parameters"):
+        message = "its _start takes parameters; a program's takes none and returns nothing"
+        return Outcome(kind=OutcomeKind.REJECTED, message=message)
     backtrace = _backtrace(error, text)
     if code is wasmtime.TrapCode.OUT_OF_FUEL:
         return Outcome(kind=OutcomeKind.OUT_OF_FUEL, message=f"used all of its {limits.fuel} fuel", backtrace=backtrace)

@@ -13,6 +13,7 @@ import select
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -129,6 +130,13 @@ class Watchdog:
             os.write(self._wake_write, b"\0")  # back to idleness, before the next guest writes
 
     def _run(self) -> None:
+        try:
+            self._watch()
+        except BaseException:  # noqa: BLE001 - whatever it is
+            traceback.print_exc()
+            os._exit(70)  # a guest without limits is worse than none
+
+    def _watch(self) -> None:
         wait_s: float | None = None
         while True:
             events = (self._idle if wait_s is None else self._busy).poll(
@@ -164,7 +172,11 @@ class Watchdog:
     def _weigh(self, watch: Watch, weigh: Callable[[str], int]) -> float:
         now = time.monotonic()
         if now >= self._next_weighing:
-            if weigh(SCRATCH) > watch.disk_bytes:
+            try:
+                too_much = weigh(SCRATCH) > watch.disk_bytes
+            except OSError:
+                too_much = True  # out of descriptors: a guest that cannot be weighed is not let off
+            if too_much:
                 watch.stop(Reason.DISK)
             self._next_weighing = time.monotonic() + _SCRATCH_LOOK_S
         return max(self._next_weighing - now, 0.01)

@@ -14,7 +14,7 @@ import subprocess
 from collections import OrderedDict
 from pathlib import Path
 
-from wasmgrid.runner.frames import CLOCK, CLOCK_LAYOUT, INPUTS, IO, MODULES, SCRATCH, STDERR, STDOUT
+from wasmgrid.runner.frames import CLOCK, CLOCK_LAYOUT, INPUTS, IO, MODULES, SCRATCH, SPILL, STDERR, STDOUT
 from wasmgrid.worker.task import PreparedModule, TaskKey
 
 _KEPT_MODULES = 32  # more than a runner keeps loaded; a linked file cannot be evicted from the module cache
@@ -69,9 +69,9 @@ class Box:
             (self.path / MODULES / oldest).unlink(missing_ok=True)
         return name
 
-    def output(self, attempt: str, stream: str) -> Path:
-        """Where the runner spills `stream` (stdout, stderr) of a long attempt; there may be no such file."""
-        return self.path / IO / f"{attempt}.{stream}"
+    def spilled(self, stream: str) -> Path:
+        """The file of a live attempt's `stream` (stdout, stderr); `guest_started` tells whether it is that one's."""
+        return self.path / IO / f"{stream}{SPILL}"
 
     def guest_started(self, key: TaskKey) -> float | None:
         """When the guest of this attempt started, on the monotonic clock; None where it did not."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from pathlib import Path
 
 _MOUNT = Path("/sys/fs/cgroup")
@@ -27,7 +28,8 @@ class CpuCaps:
     def probe(cls) -> CpuCaps | None:
         """Caps under a group of this process's own, or None where the machine does not allow any."""
         for place, unified in _places():
-            top = place / f"wasmgrid-{os.getpid()}"
+            _sweep(place)
+            top = place / f"wasmgrid-{os.getpid()}-{secrets.token_hex(4)}"
             try:
                 top.mkdir()
                 if unified:
@@ -91,6 +93,16 @@ class CpuCaps:
         else:
             (group / "cpu.cfs_period_us").write_text(str(period))
             (group / "cpu.cfs_quota_us").write_text(str(-1 if quota is None else quota))
+
+
+def _sweep(place: Path) -> None:
+    """Remove groups of agents that were killed; the kernel refuses where one still has processes."""
+    for top in place.glob("wasmgrid-*"):
+        pid = top.name.split("-")[1]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            for group in (*top.glob("r*"), top):
+                with contextlib.suppress(OSError):
+                    group.rmdir()
 
 
 def _places() -> list[tuple[Path, bool]]:

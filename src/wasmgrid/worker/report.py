@@ -69,8 +69,10 @@ class Reports:
 
     def read_live(self, box: Box, key: TaskKey, stream: str, offset: int, size: int) -> bytes:
         """At most `size` bytes of a live attempt's output from `offset`; empty where it has none yet."""
+        if box.guest_started(key) is None:
+            return b""
         with contextlib.suppress(OSError):
-            descriptor = os.open(box.output(label(key), stream), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = os.open(box.spilled(stream), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
                 if stat.S_ISREG(os.fstat(descriptor).st_mode):
                     return os.pread(descriptor, size, offset)
@@ -90,7 +92,8 @@ class Reports:
         return OutputFile(data=stream.data, size=size, truncated=stream.truncated, path=path, tail=stream.tail)
 
     def _spilled(self, box: Box, task: RunnerTask, stream: str) -> OutputFile:
-        path = self._take_out(box, task.key, f"{label(task.key)}.{stream}")
+        started = box.guest_started(task.key) is not None
+        path = self._take_out(box, task.key, box.spilled(stream).name) if started else None
         if path is None:
             return OutputFile()
         size = min(path.stat().st_size, task.limits.output_bytes)

@@ -90,6 +90,21 @@ class Runners:
         return [child.pid for child in self._all]
 
     @property
+    def has_spare(self) -> bool:
+        """Whether a runner waits for a tenant that has none."""
+        return self._spare is not None and self._spare.usable
+
+    @property
+    def live(self) -> list[TaskKey]:
+        """The attempts that run now."""
+        return list(self._live)
+
+    def pid_of(self, key: TaskKey) -> int | None:
+        """The process that runs this attempt, or None where it is not live."""
+        live = self._live.get(key)
+        return None if live is None else live.child.pid
+
+    @property
     def cpu_caps(self) -> bool:
         """Whether cpus below 1 can be held here."""
         return self._caps is not None
