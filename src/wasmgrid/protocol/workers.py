@@ -13,6 +13,7 @@ from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
 from wasmgrid.scheduling.scheduler import Adopted, WorkerGone, WorkerJoined
 
+DIED = "the worker died while it ran"
 SHOWN_PHASES = frozenset({"running", "finished"})
 
 
@@ -151,7 +152,8 @@ def _drop_worker(state: State, worker_id: str, *, died: set[int], reason: str, n
     state.scheduler.handle(WorkerGone(worker_id))
     for task in state.tasks.held_by(worker_id):
         if not task.settling:
-            attemptlife.requeue(state, task, reason, crashed=task.attempt in died, now=now)
+            crashed = task.attempt in died
+            attemptlife.requeue(state, task, DIED if crashed else reason, crashed=crashed, now=now)
 
 
 def _claim(state: State, info: WorkerInfo, held: Held, now: float) -> None:
@@ -165,7 +167,7 @@ def _claim(state: State, info: WorkerInfo, held: Held, now: float) -> None:
             if not is_current:
                 state.tasks.hold(task, attempt=held.attempt, worker_id=info.id, assign=None, now=now)
                 state.scheduler.handle(Adopted(info.id, task.shape))
-            attemptlife.requeue(state, task, "the worker died while it ran", crashed=True, now=now)
+            attemptlife.requeue(state, task, DIED, crashed=True, now=now)
         return
     if is_current:
         return
