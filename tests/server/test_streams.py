@@ -17,7 +17,7 @@ from tests.server.bench import AUTHORISED, DEADLINE_S, TOKEN, BenchWorker, bench
 from wasmgrid.core import wire
 from wasmgrid.core.job import TaskResult
 from wasmgrid.core.outcome import Outcome, OutcomeKind
-from wasmgrid.server import sse, tail
+from wasmgrid.server import sending, tail
 from wasmgrid.server.app import end_streams
 from wasmgrid.server.log_frames import frame
 
@@ -131,7 +131,7 @@ def test_one_pull_serves_all_followers(tmp_path: Path) -> None:
 
 
 def test_hostile_73_a_slow_reader_is_dropped_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "STALL_S", 0.5)
+    monkeypatch.setattr(sending, "STALL_S", 0.5)
     monkeypatch.setattr(tail, "WINDOW_BYTES", 128 * 1024)
 
     async def story() -> None:

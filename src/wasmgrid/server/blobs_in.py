@@ -14,7 +14,7 @@ from litestar.response import Response
 from wasmgrid.core.digest import is_sha256
 from wasmgrid.core.errors import InvalidField, NotFound
 from wasmgrid.server.bodies import chunks
-from wasmgrid.server.openapi import problems
+from wasmgrid.server.openapi import also, problems
 from wasmgrid.server.service import Svc
 from wasmgrid.server.trees import check_tree
 
@@ -36,7 +36,7 @@ async def has_module(sha256: FromPath[str], service: Svc) -> Response[None]:
     return Response(None)
 
 
-@put("/modules/{sha256:str}", summary="Send a module", responses=problems(400, 413, 422))
+@put("/modules/{sha256:str}", summary="Send a module", responses=problems(400, 408, 413, 422, 503) | also(201, Kept))
 async def put_module(sha256: FromPath[str], request: AnyRequest, service: Svc) -> Response[Kept]:
     """The body is the module; 201 once it is kept, 200 where it was here. 400 for bytes that this grid cannot run."""
     body = chunks(request, max_bytes=service.ceiling.module_bytes, what="a module")
@@ -52,7 +52,7 @@ async def has_input(sha256: FromPath[str], service: Svc) -> Response[None]:
     return Response(None)
 
 
-@put("/inputs/{sha256:str}", summary="Send an input", responses=problems(400, 413, 422))
+@put("/inputs/{sha256:str}", summary="Send an input", responses=problems(400, 408, 413, 422, 503) | also(201, Kept))
 async def put_input(
     sha256: FromPath[str], request: AnyRequest, service: Svc, tree: FromQuery[bool] = False
 ) -> Response[Kept]:

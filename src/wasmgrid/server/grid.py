@@ -17,7 +17,7 @@ from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.wire import PROTOCOL_VERSION
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.server import strict_json
-from wasmgrid.server.openapi import problems
+from wasmgrid.server.openapi import also, problems
 from wasmgrid.server.service import Svc
 from wasmgrid.store.rows import PrunePolicy, PruneReport
 
@@ -64,19 +64,19 @@ class PruneRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     dry_run: bool = False
 
 
-@get("/workers", summary="All workers")
+@get("/workers", summary="All workers", responses=problems())
 async def workers(service: Svc) -> Workers:
     """With what each has, what of it is taken, and what runs there."""
     return Workers(workers=list(service.control.workers()))
 
 
-@get("/toolchains", summary="What can be built here")
+@get("/toolchains", summary="What can be built here", responses=problems())
 async def toolchains(service: Svc) -> Toolchains:
     """Languages with their versions; not `ready` are those that a first use installs."""
     return Toolchains(toolchains=list(service.control.toolchains()))
 
 
-@get("/version", summary="What runs here")
+@get("/version", summary="What runs here", responses=problems())
 async def version() -> Version:
     """The version of the server and of the fabric's protocol."""
     return Version(version=__version__, protocol=PROTOCOL_VERSION)
@@ -100,7 +100,7 @@ async def healthz() -> Health:
     return Health(ok=True)
 
 
-@get("/readyz", summary="Whether jobs are taken and run", tags=["health"], security=[])
+@get("/readyz", summary="Whether jobs are taken", tags=["health"], security=[], responses=also(503, Health))
 async def readyz(service: Svc) -> Response[Health]:
     """200 where the store can be written, the fabric is reached and this server leads; else 503 with what is wrong."""
     probes = {"store": service.probe_store(), "fabric": service.probe_fabric(), "leader": service.probe_leader()}

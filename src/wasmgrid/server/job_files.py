@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 from litestar import MediaType, Router, get
 from litestar.params import FromPath
-from litestar.response import Response, Stream
+from litestar.response import Response
 
 from wasmgrid.core.digest import unpack_files
 from wasmgrid.core.errors import NotFound
@@ -17,8 +17,10 @@ from wasmgrid.core.lifecycle import FINISHED
 from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.scheduling.explain import Why
 from wasmgrid.server import downloads
+from wasmgrid.server.downloads import BINARY
 from wasmgrid.server.logs import Index
 from wasmgrid.server.openapi import problems
+from wasmgrid.server.sending import Pieces
 from wasmgrid.server.service import JobRef, Service, Svc
 from wasmgrid.store.rows import JobRow
 
@@ -46,22 +48,22 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
     attempts: list[Attempt]
 
 
-@get("/stdout", summary="All that was kept of stdout", responses=problems(404))
-async def stdout(job: JobRef, service: Svc, index: Index = 0) -> Stream:
+@get("/stdout", media_type=BINARY, summary="All that was kept of stdout", responses=problems(404))
+async def stdout(job: JobRef, service: Svc, index: Index = 0) -> Pieces:
     """The bytes as the program wrote them, once the task has ended; while it runs see `/logs`."""
     row, result = await _result(service, job, index)
     return await downloads.of_output(service.store, result.stdout, name=f"job-{row.id}.stdout")
 
 
-@get("/stderr", summary="All that was kept of stderr", responses=problems(404))
-async def stderr(job: JobRef, service: Svc, index: Index = 0) -> Stream:
+@get("/stderr", media_type=BINARY, summary="All that was kept of stderr", responses=problems(404))
+async def stderr(job: JobRef, service: Svc, index: Index = 0) -> Pieces:
     """The bytes as the program wrote them, once the task has ended; while it runs see `/logs`."""
     row, result = await _result(service, job, index)
     return await downloads.of_output(service.store, result.stderr, name=f"job-{row.id}.stderr")
 
 
 @get("/module", media_type="application/wasm", summary="The module", responses=problems(404))
-async def module(job: JobRef, service: Svc) -> Stream:
+async def module(job: JobRef, service: Svc) -> Pieces:
     """The WebAssembly module that ran, or will."""
     row = await service.find(job)
     if row.module_sha256 is None:
@@ -78,8 +80,8 @@ async def artifacts(job: JobRef, service: Svc, index: Index = 0) -> Artifacts:
     return Artifacts(artifacts=result.artifacts if result is not None else [])
 
 
-@get("/artifacts/{path:path}", summary="One of those files", responses=problems(404))
-async def artifact(job: JobRef, path: FromPath[str], service: Svc, index: Index = 0) -> Stream:
+@get("/artifacts/{path:path}", media_type=BINARY, summary="One of those files", responses=problems(404))
+async def artifact(job: JobRef, path: FromPath[str], service: Svc, index: Index = 0) -> Pieces:
     """Its bytes. `path` is looked up among the artifacts of the result: it is a name, never a path of a machine."""
     row, result = await _result(service, job, index)
     wanted = path.removeprefix("/")
@@ -106,8 +108,8 @@ async def source(job: JobRef, service: Svc) -> Source:
     )
 
 
-@get("/inputs/{number:int}", summary="One input as it was sent", responses=problems(404))
-async def input_file(job: JobRef, number: FromPath[int], service: Svc) -> Stream:
+@get("/inputs/{number:int}", media_type=BINARY, summary="One input as it was sent", responses=problems(404))
+async def input_file(job: JobRef, number: FromPath[int], service: Svc) -> Pieces:
     """A file, or a tar archive where the input is a tree."""
     row = await service.find(job)
     if not 0 <= number < len(row.spec.inputs):
@@ -117,8 +119,8 @@ async def input_file(job: JobRef, number: FromPath[int], service: Svc) -> Stream
     return await downloads.of_blob(service.store, given.sha256, name=name)
 
 
-@get("/stdin", summary="Standard input as it was sent", responses=problems(404))
-async def stdin(job: JobRef, service: Svc) -> Stream:
+@get("/stdin", media_type=BINARY, summary="Standard input as it was sent", responses=problems(404))
+async def stdin(job: JobRef, service: Svc) -> Pieces:
     """The bytes; none where the job was given no stdin."""
     row = await service.find(job)
     given = row.spec.stdin

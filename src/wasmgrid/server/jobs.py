@@ -16,7 +16,7 @@ from wasmgrid.core.job import JobSpec, JobView
 from wasmgrid.core.lifecycle import FINISHED, JobState
 from wasmgrid.server import strict_json
 from wasmgrid.server.bodies import media_type
-from wasmgrid.server.openapi import problems
+from wasmgrid.server.openapi import also, problems
 from wasmgrid.server.service import JobRef, Service, Svc, clamp_wait
 from wasmgrid.server.views import without_output
 from wasmgrid.store.rows import JobRow
@@ -35,7 +35,7 @@ class JobPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
-@post("/", summary="Submit a job", responses=problems(400, 409, 413, 422, 503))
+@post("/", summary="Submit a job", responses=problems(400, 408, 409, 413, 422, 503) | also(200, JobView))
 async def submit(request: Request[Any, Any, Any], service: Svc, wait: Wait = None) -> Response[JobView]:
     """A JobSpec as JSON (at most 8 MiB), or multipart: a part `spec`, and one per source file, its filename the path.
 
@@ -45,11 +45,12 @@ async def submit(request: Request[Any, Any, Any], service: Svc, wait: Wait = Non
     if media_type(request) == "multipart/form-data":
         async with service.bodies.turn(request):
             body, parts = await service.bodies.multipart(request, service.ceiling)
-            view, existed = await service.submit(await _decode(body), parts, clamp_wait(wait))
+            accepted = await service.submit(await _decode(body), parts)
+            del parts  # the answer may be long in coming
     else:
-        body = await service.bodies.json(request)
-        view, existed = await service.submit(await _decode(body), {}, clamp_wait(wait))
-    return Response(view, status_code=200 if existed else 201)
+        accepted = await service.submit(await _decode(await service.bodies.json(request)), {})
+    view = await service.answer(accepted, clamp_wait(wait))
+    return Response(view, status_code=200 if accepted.submitted.existing else 201)
 
 
 @get("/", summary="List jobs", responses=problems(422))

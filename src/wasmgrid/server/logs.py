@@ -15,8 +15,9 @@ from wasmgrid.core.lifecycle import FINISHED
 from wasmgrid.server.changes import changes_of
 from wasmgrid.server.log_frames import FRAME_BYTES, Offsets, event_id, frame, parse_event_id
 from wasmgrid.server.openapi import problems
+from wasmgrid.server.sending import EventStream
 from wasmgrid.server.service import JobRef, Service, Svc
-from wasmgrid.server.sse import KEEP_ALIVE, KEEP_ALIVE_S, EventStream, event
+from wasmgrid.server.sse import KEEP_ALIVE, KEEP_ALIVE_S, MEDIA_TYPE, event
 from wasmgrid.store.rows import JobRow
 
 COMMIT_S = 30.0  # from the last output to the committed result
@@ -25,7 +26,7 @@ Offset = Annotated[int, QueryParameter(ge=0, le=1 << 62)]
 Index = Annotated[int, QueryParameter(ge=0, le=1 << 31, description="the task's index within the job")]
 
 
-@get("/logs", summary="A task's output as server-sent events", responses=problems(404))
+@get("/logs", media_type=MEDIA_TYPE, summary="A task's output as server-sent events", responses=problems(404))
 async def logs(
     job: JobRef,
     service: Svc,
@@ -47,7 +48,7 @@ async def logs(
     return EventStream(frames(service, row, index, attempt, offsets), service.streams)
 
 
-@get("/events", summary="A job's changes as server-sent events", responses=problems(404))
+@get("/events", media_type=MEDIA_TYPE, summary="A job's changes as server-sent events", responses=problems(404))
 async def events(job: JobRef, service: Svc) -> EventStream:
     """Event `job` with the job now and after every change, then `end` once it is finished."""
     return EventStream(_job_events(service, await service.find(job)), service.streams)

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from litestar.connection import Request
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -33,6 +34,16 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
+def also(status: int, answer: type[msgspec.Struct]) -> dict[int, ResponseSpec]:
+    """Another status with which a route may answer."""
+    description = HTTPStatus(status).phrase
+    return {status: ResponseSpec(answer, generate_examples=False, description=description)}
+
+
+def _operation_id(handler: HTTPRouteHandler, _method: object, _path: object) -> str:
+    return handler.handler_name
+
+
 def config(*bodies: type[msgspec.Struct]) -> OpenAPIConfig:
     """What Litestar needs; `bodies` are further structs that come in as JSON, by the name that `_BODIES` has."""
     return OpenAPIConfig(
@@ -40,6 +51,7 @@ def config(*bodies: type[msgspec.Struct]) -> OpenAPIConfig:
         version=__version__,
         description="Run code you didn't write: compiled in a sandbox, matched to a worker, held to exact limits.",
         path="/schema",
+        operation_id_creator=_operation_id,
         render_plugins=[_Document(bodies)],
         use_handler_docstrings=True,
         components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),

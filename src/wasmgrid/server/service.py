@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, SkipValidation
@@ -21,14 +21,22 @@ from wasmgrid.core.limits import Ceiling
 from wasmgrid.server import submission
 from wasmgrid.server.bodies import Bodies
 from wasmgrid.server.modules_in import Modules
-from wasmgrid.server.sse import Streams
+from wasmgrid.server.sending import Streams
 from wasmgrid.server.tail import Tails
 from wasmgrid.server.views import job_view
 from wasmgrid.store import Store
-from wasmgrid.store.rows import DEFAULT_TENANT, JobRow, NewJob, OpenJob, Submitted
+from wasmgrid.store.rows import DEFAULT_TENANT, JobRow, NewJob, Submitted
 
 MAX_WAIT_S = 60.0  # one long poll; whoever wants to wait longer asks again
 MAX_ID = (1 << 63) - 1
+
+
+class Accepted(NamedTuple):
+    """A submission that is durable, and what its sender should hear at once."""
+
+    new: NewJob
+    submitted: Submitted
+    warnings: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +55,8 @@ class Service:
     streams: Streams = field(default_factory=Streams)
     tenant: str = DEFAULT_TENANT
 
-    async def submit(self, spec: JobSpec, parts: Mapping[str, bytes], wait_s: float) -> tuple[JobView, bool]:
-        """(the job, whether it existed before), durable; with `wait_s` once it is finished, or after that."""
+    async def submit(self, spec: JobSpec, parts: Mapping[str, bytes]) -> Accepted:
+        """Make a request a job; it is durable when this returns. `parts` are source files that came beside the spec."""
         submission.check(spec, self.ceiling)
         source, module_sha256 = await self._code(spec, parts)
         stdin = await self._stdin(spec)
@@ -69,13 +77,23 @@ class Service:
         )
         submitted = await self.store.submit(new)
         if not submitted.existing:
-            self.control.submitted(_open_job(new, submitted))
+            self.control.submitted(submission.open_job(new, submitted))
+        return Accepted(new, submitted, warnings)
+
+    async def answer(self, accepted: Accepted, wait_s: float) -> JobView:
+        """The job that was submitted: as it is now, or once it is finished, or after `wait_s`."""
+        submitted = accepted.submitted
         if wait_s > 0:
             await self.control.wait_finished(submitted.id, wait_s)
         elif not submitted.existing:
-            return self._fresh_view(new, submitted, warnings), False
+            return job_view(  # what was just committed need not be asked for
+                submission.fresh_row(accepted.new, submitted),
+                live=self.control.live(submitted.id),
+                module_bytes=self.modules.known_size(accepted.new.module_sha256),
+                warnings=accepted.warnings,
+            )
         row = await self.store.job(self.tenant, submitted.id)
-        return await self.view(row, warnings), submitted.existing
+        return await self.view(row, accepted.warnings)
 
     async def find(self, ref: str) -> JobRow:
         """The job that `ref` names: its number, or `last`."""
@@ -83,7 +101,6 @@ class Service:
 
     async def job_id(self, ref: str) -> int:
         """The number that `ref` means; raises `JobNotFound` for what cannot be one."""
-        latest = None
         if ref == "last":
             latest = await self.store.latest_id(self.tenant)
             if latest is None:
@@ -168,31 +185,6 @@ class Service:
         sha256, _ = await self.store.blobs.put(data, expected=None, max_bytes=len(data))
         return Stdin(sha256=sha256)
 
-    def _fresh_view(self, new: NewJob, submitted: Submitted, warnings: list[str]) -> JobView:
-        """A job that was just committed, without asking the store for what is known."""
-        row = JobRow(
-            id=submitted.id,
-            tenant=new.tenant,
-            name=new.spec.name,
-            state=new.state,
-            spec=new.spec,
-            module_sha256=new.module_sha256,
-            build_id=None,
-            build_cached=None,
-            submitted_at=submitted.submitted_at,
-            started_at=None,
-            finished_at=None,
-            cancel_requested_at=None,
-            task_count=new.task_count,
-            message="",
-        )
-        return job_view(
-            row,
-            live=self.control.live(row.id),
-            module_bytes=self.modules.known_size(new.module_sha256),
-            warnings=warnings,
-        )
-
 
 JobRef = Annotated[str, PathParameter(description="a job's number, or `last`")]
 Svc = NamedDependency[SkipValidation[Service]]
@@ -211,17 +203,3 @@ def _write_probe(home: Path) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise Unavailable(f"the disk takes no write: {error.strerror}", hint="make room on it") from error
-
-
-def _open_job(new: NewJob, submitted: Submitted) -> OpenJob:
-    return OpenJob(
-        id=submitted.id,
-        tenant=new.tenant,
-        spec=new.spec,
-        state=new.state,
-        module_sha256=new.module_sha256,
-        build_id=None,
-        submitted_at=submitted.submitted_at,
-        cancel_requested=False,
-        task_count=new.task_count,
-    )

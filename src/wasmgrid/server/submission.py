@@ -13,6 +13,7 @@ from wasmgrid.core.limits import Ceiling
 from wasmgrid.core.paths import check_guest, check_relative
 from wasmgrid.core.units import format_bytes
 from wasmgrid.core.worker import check_labels
+from wasmgrid.store.rows import JobRow, NewJob, OpenJob, Submitted
 
 ASSIGNMENT_BYTES = 256 * 1024  # args, env and input paths travel in one frame with every assignment
 MAX_LABELS = 64
@@ -144,6 +145,41 @@ def packed(files: Mapping[str, bytes]) -> tuple[bytes, str]:
     """A project as its blob and that blob's digest."""
     blob = pack_files(files)
     return blob, sha256_hex(blob)
+
+
+def open_job(new: NewJob, submitted: Submitted) -> OpenJob:
+    """A job that was just committed, as a leader takes it up."""
+    return OpenJob(
+        id=submitted.id,
+        tenant=new.tenant,
+        spec=new.spec,
+        state=new.state,
+        module_sha256=new.module_sha256,
+        build_id=None,
+        submitted_at=submitted.submitted_at,
+        cancel_requested=False,
+        task_count=new.task_count,
+    )
+
+
+def fresh_row(new: NewJob, submitted: Submitted) -> JobRow:
+    """The same as the store has it."""
+    return JobRow(
+        id=submitted.id,
+        tenant=new.tenant,
+        name=new.spec.name,
+        state=new.state,
+        spec=new.spec,
+        module_sha256=new.module_sha256,
+        build_id=None,
+        build_cached=None,
+        submitted_at=submitted.submitted_at,
+        started_at=None,
+        finished_at=None,
+        cancel_requested_at=None,
+        task_count=new.task_count,
+        message="",
+    )
 
 
 def module_missing(sha256: str) -> ModuleNotFound:
