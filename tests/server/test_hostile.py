@@ -52,19 +52,19 @@ def test_hostile_02_source_not_utf8_keeps_its_bytes(tmp_path: Path) -> None:
     on_bench(tmp_path, story)
 
 
-@pytest.mark.parametrize("files", [{}, {"hello.c": ""}, {"a.c": "", "b.c": {"base64": ""}}])
-def test_hostile_03_empty_source(tmp_path: Path, files: dict[str, Any]) -> None:
+def test_hostile_03_empty_source(tmp_path: Path) -> None:
     async def story(grid: Bench) -> None:
-        check_problem(await grid.submit(source={"files": files}), 400, "invalid_request", "source.files")
+        for files in ({}, {"hello.c": ""}, {"a.c": "", "b.c": {"base64": ""}}):
+            check_problem(await grid.submit(source={"files": files}), 400, "invalid_request", "source.files")
 
     on_bench(tmp_path, story)
 
 
-@pytest.mark.parametrize("flag", ["-o /x", "@file", "-fplugin=x.so", "-o", "-Wl,-o,/x"])
-def test_hostile_12_compiler_options_outside_the_allow_list(tmp_path: Path, flag: str) -> None:
+def test_hostile_12_compiler_options_outside_the_allow_list(tmp_path: Path) -> None:
     async def story(grid: Bench) -> None:
-        answer = await grid.submit(source={**C_SOURCE, "build_flags": [flag]})
-        check_problem(answer, 400, "flag_refused", "source.build_flags")
+        for flag in ("-o /x", "@file", "-fplugin=x.so", "-o", "-Wl,-o,/x", "", "-O2 -o/x"):
+            answer = await grid.submit(source={**C_SOURCE, "build_flags": [flag]})
+            check_problem(answer, 400, "flag_refused", "source.build_flags")
 
     on_bench(tmp_path, story)
 
@@ -117,22 +117,21 @@ def test_hostile_14_archive_bomb_is_413_before_extraction(tmp_path: Path, monkey
     on_bench(tmp_path, story)
 
 
-@pytest.mark.parametrize(
-    ("member", "code"),
-    [
-        (("../escape", b"x"), "invalid_path"),
-        (("/etc/passwd", b"x"), "invalid_path"),
-        (("a/../../b", b"x"), "invalid_path"),
-        (special("link", tarfile.SYMTYPE, "/etc/passwd"), "invalid_request"),
-        (special("hard", tarfile.LNKTYPE, "other"), "invalid_request"),
-        (special("null", tarfile.CHRTYPE), "invalid_request"),
-        (special("pipe", tarfile.FIFOTYPE), "invalid_request"),
-    ],
-    ids=["up", "absolute", "inner-up", "symlink", "hard-link", "device", "fifo"],
-)
-def test_hostile_15_archive_that_escapes(tmp_path: Path, member: Any, code: str) -> None:
+ESCAPES: list[tuple[Any, str]] = [
+    (("../escape", b"x"), "invalid_path"),
+    (("/etc/passwd", b"x"), "invalid_path"),
+    (("a/../../b", b"x"), "invalid_path"),
+    (special("link", tarfile.SYMTYPE, "/etc/passwd"), "invalid_request"),
+    (special("hard", tarfile.LNKTYPE, "other"), "invalid_request"),
+    (special("null", tarfile.CHRTYPE), "invalid_request"),
+    (special("pipe", tarfile.FIFOTYPE), "invalid_request"),
+]
+
+
+def test_hostile_15_archive_that_escapes(tmp_path: Path) -> None:
     async def story(grid: Bench) -> None:
-        check_problem(await put_tree(grid, a_tar(("good", b"x"), member)), 400, code, "tree")
+        for member, code in ESCAPES:
+            check_problem(await put_tree(grid, a_tar(("good", b"x"), member)), 400, code, "tree")
         check_problem(await put_tree(grid, b"this is no archive at all" * 100), 400, "invalid_request")
 
     on_bench(tmp_path, story)
@@ -156,12 +155,12 @@ GARBAGE = {
 }
 
 
-@pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE.keys())
-def test_hostile_18_truncated_or_garbage_wasm(tmp_path: Path, data: bytes) -> None:
+def test_hostile_18_truncated_or_garbage_wasm(tmp_path: Path) -> None:
     async def story(grid: Bench) -> None:
-        check_problem(await put_module(grid, data), 400, "invalid_module")
-        check_problem(await submit_module(grid, data), 400, "invalid_module")
-        assert (await grid.http.head(f"/v1/modules/{sha256_hex(data)}")).status_code == 404
+        for what, data in GARBAGE.items():
+            check_problem(await put_module(grid, data), 400, "invalid_module")
+            check_problem(await submit_module(grid, data), 400, "invalid_module")
+            assert (await grid.http.head(f"/v1/modules/{sha256_hex(data)}")).status_code == 404, what
 
     on_bench(tmp_path, story)
 
@@ -260,19 +259,20 @@ def test_hostile_50_sql_is_literal(tmp_path: Path) -> None:
     on_bench(tmp_path, story)
 
 
-@pytest.mark.parametrize("path", ["../x.c", "/etc/x.c", "a/../../x.c", "a//x.c", "./x.c", "a\\..\\x.c", "x\0.c", ""])
-def test_hostile_51_paths_that_escape(tmp_path: Path, path: str) -> None:
+def test_hostile_51_paths_that_escape(tmp_path: Path) -> None:
     async def story(grid: Bench) -> None:
-        check_problem(await grid.submit(source={"files": {path: "int x;"}}), 400, "invalid_path", "source.files")
-        files = [("source", (path, b"int x;"))] if path and "\0" not in path else []
-        if files:
-            answer = await grid.http.post("/v1/jobs", data={"spec": '{"source": {}}'}, files=files)
+        for path in ("../x.c", "/etc/x.c", "a/../../x.c", "a//x.c", "./x.c", "a\\..\\x.c", "x\0.c", ""):
+            answer = await grid.submit(source={"files": {path: "int x;"}})
             check_problem(answer, 400, "invalid_path", "source.files")
-        inputs = [{"path": f"/in/{path}" if path else "", "sha256": "0" * 64}]
-        answer = await grid.submit(inputs=inputs)
-        assert answer.status_code in {400, 422}
-        if path != "/etc/x.c":
-            assert answer.json()["field"] == "inputs[0].path"
+            answer = await grid.submit(source={**C_SOURCE, "entry": path})
+            check_problem(answer, 400, "invalid_path", "source.entry")
+            if path and "\0" not in path:
+                part = [("source", (path, b"int x;"))]
+                answer = await grid.http.post("/v1/jobs", data={"spec": '{"source": {}}'}, files=part)
+                check_problem(answer, 400, "invalid_path", "source.files")
+        for path in ("in/x", "/in/../x", "/in//x", "/in/./x", "/in/x\0", "/in/x\\y"):
+            answer = await grid.submit(inputs=[{"path": path, "sha256": "0" * 64}])
+            check_problem(answer, 400, "invalid_path", "inputs[0].path")
 
     on_bench(tmp_path, story)
 
@@ -288,12 +288,12 @@ def test_hostile_51_artifact_names_are_looked_up(tmp_path: Path) -> None:
     on_bench(tmp_path, story)
 
 
-@pytest.mark.parametrize("bad", ["*", ">", "a.b", "a b", "", "x" * 64])
-def test_hostile_52_ids_and_labels(tmp_path: Path, bad: str) -> None:
+def test_hostile_52_ids_and_labels(tmp_path: Path) -> None:
     async def story(grid: Bench) -> None:
-        check_problem(await grid.submit(require={bad: "v"}), 422, "invalid_field", "require")
-        check_problem(await grid.submit(prefer={"k": bad}), 422, "invalid_field", "prefer.k")
-        if bad and bad != ">":
+        for bad in ("*", ">", "a.b", "a b", "", "x" * 64):
+            check_problem(await grid.submit(require={bad: "v"}), 422, "invalid_field", "require")
+            check_problem(await grid.submit(prefer={"k": bad}), 422, "invalid_field", "prefer.k")
+        for bad in ("*", "%3E", "a.b", "a b", "0", "-1", "1e3", "9" * 30, "x" * 1000):
             check_problem(await grid.http.get(f"/v1/jobs/{bad}"), 404, "job_not_found")
 
     on_bench(tmp_path, story)
@@ -315,15 +315,15 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
-def test_hostile_53_malformed_json(tmp_path: Path, body: bytes) -> None:
+def test_hostile_53_malformed_json(tmp_path: Path) -> None:
     async def story(grid: Bench) -> None:
-        began = time.process_time()
-        answer = await post_raw(grid, body)
-        assert answer.status_code in {400, 422}, answer.text
-        assert answer.json()["code"] in {"invalid_request", "invalid_field"}
-        assert time.process_time() - began < 5.0
-        assert len(answer.content) < 2000
+        for what, body in MALFORMED.items():
+            began = time.process_time()
+            answer = await post_raw(grid, body)
+            assert answer.status_code in {400, 422}, what
+            assert answer.json()["code"] in {"invalid_request", "invalid_field"}
+            assert time.process_time() - began < 5.0, what
+            assert len(answer.content) < 2000
 
     on_bench(tmp_path, story)
 
@@ -426,12 +426,12 @@ RESOURCES: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("field", "value"), RESOURCES)
-def test_hostile_55_absurd_resources(tmp_path: Path, field: str, value: str) -> None:
+def test_hostile_55_absurd_resources(tmp_path: Path) -> None:
     async def story(grid: Bench) -> None:
-        body = f'{{"module_sha256": "{"0" * 64}", "{field}": {value}}}'.encode()
-        detail = check_problem(await post_raw(grid, body), 422, "invalid_field", field)["detail"]
-        assert field in detail
+        for field, value in RESOURCES:
+            body = f'{{"module_sha256": "{"0" * 64}", "{field}": {value}}}'.encode()
+            detail = check_problem(await post_raw(grid, body), 422, "invalid_field", field)["detail"]
+            assert field in detail
 
     on_bench(tmp_path, story)
 
@@ -489,30 +489,31 @@ def test_missing_or_wrong_token_is_401(tmp_path: Path) -> None:
     on_bench(tmp_path, story)
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs", "/healthz", "/schema", "/nowhere"])
-def test_foreign_host_or_origin_is_403(tmp_path: Path, path: str) -> None:
+def test_foreign_host_or_origin_is_403(tmp_path: Path) -> None:
     async def story(grid: Bench) -> None:
-        for headers in (
-            {"Host": "evil.example"},
-            {"Host": "127.0.0.1.evil.example:3030"},
-            {"Host": "localhost@evil.example"},
-            {"Host": "[::1"},
-            {"Host": ""},
-            {"Origin": "http://evil.example"},
-            {"Origin": "null"},
-            {"Origin": "http://127.0.0.1:9999"},
-            {"Sec-Fetch-Site": "cross-site"},
-            {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"},
-        ):
-            if headers == {"Host": "[::1"}:
-                continue  # an address with its bracket open is that address still
-            for method in ("GET", "POST", "OPTIONS"):
-                check_problem(await grid.http.request(method, path, headers=headers), 403, "forbidden")
-        for headers in (
-            {"Host": "localhost:3030", "Origin": "http://localhost:3030"},
-            {"Host": "[::1]:3030"},
-            {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
-        ):
-            assert (await grid.http.get(path, headers=headers)).status_code in {200, 404}
+        for path in ("/v1/jobs", "/healthz", "/schema", "/nowhere"):
+            await check_strangers(grid, path)
 
     on_bench(tmp_path, story)
+
+
+async def check_strangers(grid: Bench, path: str) -> None:
+    for headers in (
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example:3030"},
+        {"Host": "localhost@evil.example"},
+        {"Host": ""},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:9999"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"},
+    ):
+        for method in ("GET", "POST", "OPTIONS"):
+            check_problem(await grid.http.request(method, path, headers=headers), 403, "forbidden")
+    for headers in (
+        {"Host": "localhost:3030", "Origin": "http://localhost:3030"},
+        {"Host": "[::1]:3030"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+    ):
+        assert (await grid.http.get(path, headers=headers)).status_code in {200, 404}
