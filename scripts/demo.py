@@ -38,26 +38,36 @@ class Demo:
         self.environment = {**kept, "WASMGRID_HOME": str(folder / "home")}
         self.problems: list[str] = []
         self.missing: set[str] = set()
+        self.again = "last"
 
     def type(self, *words: str, expect: int = 0, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         """Show a command, run it, show what it writes; another exit code than `expect` is a problem of the demo."""
         print(_dim(f"$ wasmgrid {shlex.join(words)}"), flush=True)
-        done = self.quietly(*words, timeout_s=timeout_s)
-        for text in (done.stdout, done.stderr):
-            print(text, end="" if not text or text.endswith("\n") else "\n", flush=True)
+        done = self.quietly(*words, timeout_s=timeout_s, errors=subprocess.STDOUT)
+        print(done.stdout.rstrip("\n"), flush=True)
         if done.returncode != expect:
             self.problems.append(f"wasmgrid {shlex.join(words)}: exit code {done.returncode}, expected {expect}")
         return done
 
-    def quietly(self, *words: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    def quietly(
+        self, *words: str, timeout_s: float = 120, errors: int = subprocess.DEVNULL
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command without showing it; one that hangs is a problem, not the end of the demo."""
         argv = [str(COMMAND), *words]
         try:
             return subprocess.run(
-                argv, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False
+                argv,
+                env=self.environment,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                timeout=timeout_s,
+                check=False,
             )
         except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(argv, -1, "", f"no answer within {timeout_s:.0f} s\n")
+            return subprocess.CompletedProcess(argv, -1, f"no answer within {timeout_s:.0f} s\n")
 
     def install(self, language: str) -> None:
         """Have a language's toolchain, showing the progress of its installation; or note that it cannot be had."""
@@ -135,12 +145,10 @@ def show_sleep(demo: Demo) -> None:
         print("Left out.")
         return
     words = ("run", "examples/hello.rs", "--cpus", "1", "--memory-mb", "1000", "--job-name", "sleep", "--detach")
-    started = demo.type(*words)
-    match = re.search(r"id: (\d+)", started.stdout + started.stderr)
-    if match is None:
+    job_id = _job_id(demo.type(*words))
+    if job_id is None:
         demo.problems.append("wasmgrid run told no job id")
         return
-    job_id = match[1]
     deadline = time.monotonic() + 60
     while demo.job(job_id).get("state") in {"building", "queued"} and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -158,13 +166,14 @@ def show_languages(demo: Demo) -> None:
         if language in demo.missing:
             print("Left out.")
         else:
-            demo.type("run", f"examples/{program}")
+            demo.type("run", f"examples/{program}", "--job-name", language)
 
 
 def show_cache(demo: Demo) -> None:
     """The same source again costs no compiler."""
     heading("The same source again: the build cache answers, no compiler runs")
-    demo.type("run", f"examples/{_a_program(demo)}")
+    done = demo.type("run", f"examples/{_a_program(demo)}", "--job-name", "again")
+    demo.again = _job_id(done) or "last"
 
 
 def show_compile_error(demo: Demo) -> None:
@@ -173,17 +182,16 @@ def show_compile_error(demo: Demo) -> None:
     if "rust" in demo.missing:
         print("Left out.")
     else:
-        demo.type("run", "examples/broken.rs", expect=BUILD_FAILED)
+        demo.type("run", "examples/broken.rs", "--job-name", "broken", expect=BUILD_FAILED)
 
 
 def show_module(demo: Demo) -> None:
     """The .wasm comes back, and is a program by itself."""
     heading("The .wasm of a job, downloaded and run again as it is")
     program = _a_program(demo)
-    demo.type("run", f"examples/{program}")
     module = str(demo.folder / f"{Path(program).stem}.wasm")
-    demo.type("wasm", "last", "-o", module)
-    demo.type("run", module)
+    demo.type("wasm", demo.again, "-o", module)
+    demo.type("run", module, "--job-name", "module")
 
 
 def show_statistics(demo: Demo) -> None:
@@ -218,6 +226,11 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
         f"{peak / (1 << 20):.1f}" if peak else "-",
         str(stats.get("output_bytes", "-")),
     )
+
+
+def _job_id(done: subprocess.CompletedProcess[str]) -> str | None:
+    match = re.search(r"id: (\d+)", done.stdout)
+    return match[1] if match else None
 
 
 def _a_program(demo: Demo) -> str:
