@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from wasmgrid.core import wire
 from wasmgrid.core.job import BuildResult, SourceRef, StoredSpec, TaskResult
 from wasmgrid.core.lifecycle import JobState
@@ -242,6 +244,20 @@ def test_the_same_source_submitted_by_many_is_built_once() -> None:
     assert written(commands, events.AssignModule)[0].job_ids == [1, 2]
     third = arrive(led, 3, source=SOURCE)
     assert written(third, events.AssignModule)[0].cached
+
+
+def test_hostile_17_a_lost_module_is_built_again_once() -> None:
+    led = leader()
+    join(led)
+    [assign] = sent(open_build(led, arrive(led, source=SOURCE), state="done", module_sha256="d" * 64), wire.Assign)
+    missing = replace(result(assign.attempt, outcome=Outcome(kind=OutcomeKind.REJECTED)), module_missing=True)
+    commands = results(led, missing)
+    assert not [one for one in written(commands, events.Record) if one.results]
+    [build] = sent(open_build(led, commands), wire.Assign)
+    built = BuildResult(build_id=9, attempt=build.attempt, worker_id="w1", outcome=exited(0), module_sha256="d" * 64)
+    [again] = sent(results(led, builds=[built]), wire.Assign)
+    gone = replace(missing, attempt=again.attempt)
+    assert written(results(led, gone), events.Record)[0].finished[0].state is JobState.FAILED
 
 
 def test_a_source_that_does_not_build_fails_its_jobs() -> None:

@@ -189,7 +189,10 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt of a run task gave, as the worker tells it and the store keeps it."""
+    """What an attempt of a run task gave, as the worker tells it and the store keeps it.
+
+    `module_missing`: nothing ran, because the module's blob is gone or damaged; a job with a source is built again.
+    """
 
     job_id: int
     index: int
@@ -200,6 +203,7 @@ class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
     stderr: Output = Output()
     artifacts: list[Artifact] = []
     stats: Stats = Stats()
+    module_missing: bool = False
     started_at: float = 0.0  # seconds since 1970, the worker's clock; for people, never compared
     finished_at: float = 0.0
 

@@ -26,6 +26,7 @@ class JobEvent(StrEnum):
 
     BUILT = "built"  # its module is known
     BUILD_FAILED = "build_failed"  # the toolchain refused the source, or there is none
+    MODULE_LOST = "module_lost"  # its module's blob is gone or damaged: its source is built again
     STARTED = "started"  # a worker holds one of its tasks
     REQUEUED = "requeued"  # the last held attempt was lost or will be retried
     SUCCEEDED = "succeeded"  # every task exited 0
@@ -37,6 +38,8 @@ TRANSITIONS: dict[tuple[JobState, JobEvent], JobState] = {
     (JobState.BUILDING, JobEvent.BUILT): JobState.QUEUED,
     (JobState.BUILDING, JobEvent.BUILD_FAILED): JobState.FAILED,
     (JobState.BUILDING, JobEvent.CANCELLED): JobState.CANCELLED,
+    (JobState.QUEUED, JobEvent.MODULE_LOST): JobState.BUILDING,
+    (JobState.RUNNING, JobEvent.MODULE_LOST): JobState.BUILDING,
     (JobState.QUEUED, JobEvent.STARTED): JobState.RUNNING,
     (JobState.QUEUED, JobEvent.CANCELLED): JobState.CANCELLED,
     (JobState.QUEUED, JobEvent.FAILED): JobState.FAILED,  # refused before it ran: rejected, or lost at the crash limit

@@ -52,6 +52,20 @@ def retry(state: State, task: Task, outcome: Outcome, now: float) -> None:
     _wait_again(state, task, f"retry {task.tries} after {outcome.kind}", now)
 
 
+def rebuild(state: State, task: Task, now: float) -> None:
+    """The store lost the module of a job whose source it has: build it again, once."""
+    job = state.jobs[task.id.id]
+    ended = _end_attempt(state, task, "its module was gone or damaged: built again", crashed=False)
+    if ended is not None:
+        state.write(Record(ended=[ended]))
+    state.tasks.drop(task)
+    state.builds.forget(job.module_sha256 or "")
+    job.rebuilt, job.module_sha256 = True, None
+    job.state = advance(job.state, JobEvent.MODULE_LOST)
+    buildlife.resolve(state, job, now)
+    state.changed(job.id)
+
+
 def _wait_again(state: State, task: Task, reason: str, now: float) -> None:
     task.queued_at = now
     if task.id.kind == "build":

@@ -42,6 +42,10 @@ class Builds:
         if len(self._known) > REMEMBERED:
             del self._known[next(iter(self._known))]
 
+    def forget(self, module_sha256: str) -> None:
+        """The store lost this module."""
+        self._known = {key: known for key, known in self._known.items() if known[0] != module_sha256}
+
     def forget_known(self) -> None:
         """The store may have dropped modules."""
         self._known.clear()

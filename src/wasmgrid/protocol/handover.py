@@ -57,6 +57,10 @@ def _ends(state: State, task: Task, result: TaskResult, dropped: list[int], now:
         dropped.append(result.attempt)
         attemptlife.requeue(state, task, result.outcome.message or "its runner crashed", crashed=True, now=now)
         return False
+    if result.module_missing and job.spec.source is not None and not (job.rebuilt or job.cancelling):
+        dropped.append(result.attempt)
+        attemptlife.rebuild(state, task, now)
+        return False
     if attemptlife.wants_retry(job, task, result.outcome):
         dropped.append(result.attempt)
         attemptlife.retry(state, task, result.outcome, now)

@@ -14,7 +14,10 @@ from wasmgrid.scheduling.shape import Shape, run_shape
 
 @dataclass(slots=True)
 class Job:
-    """An unfinished job. `done` are the indexes whose results are committed or on their way into the store."""
+    """An unfinished job. `done` are the indexes whose results are committed or on their way into the store.
+
+    `shown_state` is the state before its end, for as long as that end is not committed.
+    """
 
     id: int
     tenant: str
@@ -24,6 +27,7 @@ class Job:
     shape: Shape
     module_sha256: str | None
     state: JobState
+    shown_state: JobState
     arrived_at: float
     ready_at: float
     reason: str | None = None
@@ -31,6 +35,7 @@ class Job:
     build_ms: float | None = None
     build_id: int | None = None
     build_cached: bool | None = None
+    rebuilt: bool = False
     cancelling: bool = False
     cancelled: bool = False
     failed: bool = False
@@ -40,6 +45,7 @@ class Job:
     @classmethod
     def of(cls, event: JobArrived, now: float) -> Job:
         """The job as it arrives."""
+        state = JobState.QUEUED if event.module_sha256 else JobState.BUILDING
         return cls(
             id=event.job_id,
             tenant=event.tenant,
@@ -48,7 +54,8 @@ class Job:
             old=event.old,
             shape=run_shape(event.spec),
             module_sha256=event.module_sha256,
-            state=JobState.QUEUED if event.module_sha256 else JobState.BUILDING,
+            state=state,
+            shown_state=state,
             arrived_at=now,
             ready_at=now,
             done=set(event.done),
@@ -75,7 +82,7 @@ class Job:
             event = JobEvent.CANCELLED
         else:
             event = JobEvent.FAILED if self.failed else JobEvent.SUCCEEDED
-        self.state = advance(self.state, event)
+        self.shown_state, self.state = self.state, advance(self.state, event)
         return FinishedJob(
             job_id=self.id,
             state=self.state,

@@ -14,10 +14,12 @@ from wasmgrid.scheduling.shape import run_shape
 
 
 def live(state: State, job_id: int) -> LiveJob | None:
-    """What is known of an unfinished job beyond the store; None where it is finished or unknown."""
+    """What is known of an unfinished job beyond the store; None where its end is committed, or it is unknown."""
     job = state.jobs.get(job_id)
-    if job is None or job.finished:
+    if job is None:
         return None
+    if job.finished:
+        return LiveJob(state=job.shown_state, reason="its end is being written", started_at=job.started_at)
     held = [state.task_of("run", job_id, index) for index in range(job.task_count)]
     tasks = [
         LiveTask(

@@ -36,7 +36,7 @@ _request_cancel = (
 _exists = sa.select(jobs.c.id).where(jobs.c.id == sa.bindparam("job_id"), jobs.c.tenant == sa.bindparam("tenant"))
 _assign_module = (
     sa.update(jobs)
-    .where(jobs.c.id == sa.bindparam("job_id"), jobs.c.state == JobState.BUILDING.value)
+    .where(jobs.c.id == sa.bindparam("job_id"), jobs.c.finished_at.is_(None))
     .values(
         state=JobState.QUEUED.value,
         module_sha256=sa.bindparam("module"),
@@ -94,7 +94,7 @@ class Jobs:
     def assign_module(
         connection: sa.Connection, job_ids: Sequence[int], *, module_sha256: str, build_id: int, cached: bool
     ) -> None:
-        """building -> queued for those that are building still."""
+        """These are queued now, with this module; again where an earlier module was lost. What has ended stays so."""
         rows = [{"job_id": id_, "module": module_sha256, "build": build_id, "cached": cached} for id_ in job_ids]
         if rows:
             connection.execute(_assign_module, rows)

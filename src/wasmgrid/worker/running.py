@@ -23,7 +23,7 @@ from wasmgrid.worker.task import OutputFile, PreparedModule, RunnerReport, Runne
 Advance = Callable[[str, str, float | None], None]
 """(phase, detail for people, when it began to run in seconds since 1970)"""
 
-NEVER = (NotFound, ModuleNotFound, InputNotFound, TooLarge, DigestMismatch)
+NEVER = (NotFound, InputNotFound, TooLarge, DigestMismatch)
 CANCELLED = Outcome(kind=OutcomeKind.CANCELLED, message="cancelled on request")
 
 
@@ -45,6 +45,9 @@ class TaskRunning:
         """The result of this attempt. Cancelling this kills the runner; a guest's failure is part of the result."""
         try:
             return await self._run(attempt, work, advance)
+        except ModuleNotFound as error:
+            refused = self.refusal(attempt, work, Outcome(kind=OutcomeKind.REJECTED, message=error.message))
+            return replace(refused, module_missing=True)
         except NEVER as error:
             return self.refusal(attempt, work, Outcome(kind=OutcomeKind.REJECTED, message=error.message))
 
@@ -138,8 +141,8 @@ class TaskRunning:
         async def fetch(dest: Path) -> None:
             try:
                 await self._courier.fetch(work.module_sha256, dest, max_bytes=self._ceiling.module_bytes)
-            except NotFound as error:
-                message = f"the module {work.module_sha256[:12]} is gone from the store; submit the job again"
+            except (NotFound, DigestMismatch) as error:
+                message = f"the module {work.module_sha256[:12]} is gone from the store, or damaged; upload it again"
                 raise ModuleNotFound(message) from error
 
         return await held.enter_async_context(
