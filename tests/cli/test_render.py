@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wasmgrid.build.doctor import ToolchainStatus
 from wasmgrid.cli import render, tables
 from wasmgrid.core.job import Artifact, BuildView, Stats
 from wasmgrid.core.outcome import Outcome, OutcomeKind, process_exit_code
@@ -176,9 +177,11 @@ def test_tables() -> None:
         "WORKER  STATE   CPUS   MEMORY MB  GPUS  TASKS  COMPILES  LABELS\n"
         "w1      joined  0.5/2  64/4000    0/0   1      c         arch=x86_64 os=linux\n"
     )
-    rust = Toolchain(language="rust", identity="r", version="1.96", ready=False, download_mb=300, install_s=120)
+    rust = ToolchainStatus(
+        language="rust", identity="r", version="1.96", state="missing", download_mb=300, install_s=120
+    )
     assert tables.toolchains([rust]) == (
-        "LANGUAGE  STATE          VERSION  TO INSTALL\nrust      not installed  1.96     about 300 MB, 2 min\n"
+        "LANGUAGE  STATE    VERSION  TO INSTALL           DISK\nrust      missing  1.96     about 300 MB, 2 min  -\n"
     )
     answer = Why(
         reason="no worker has 2 gpus", workers=[WorkerWhy(worker_id="w1", mismatches=["gpus 0"], change="gpus 0")]

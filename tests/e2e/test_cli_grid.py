@@ -83,10 +83,12 @@ def test_down_and_up_again_forgets_nothing(own_grid: Grid) -> None:
 
 
 def test_a_follower_survives_a_restart(own_grid: Grid) -> None:
+    own_grid.file("hello.wat", programs.prints("still here\n"))
     waiting = own_grid.text("submit", "hello.wat", "--require", "colour=blue").strip()
     with own_grid.start("logs", "-f", waiting, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as follower:
+        assert follower.stderr is not None
+        assert follower.stderr.readline().startswith(b"queued")  # it follows now
         own_grid.run("down")
-        assert own_grid.gone() or follower.poll() is None
         own_grid.up("--label", "colour=blue")
         out, err = follower.communicate(timeout=60)
     assert (follower.returncode, out) == (0, b"still here\n"), err.decode()
@@ -127,7 +129,7 @@ def test_doctor_and_toolchains(grid: Grid) -> None:
     for name in ("python", "home", "disk", "fabric", "sandbox", "runner", "toolchain", "server"):
         assert re_line(said, name), said
     assert f"{grid.url}, version" in said
-    assert grid.text("toolchain", "list").splitlines()[0].split() == ["LANGUAGE", "STATE", "VERSION", "TO", "INSTALL"]
+    assert grid.text("toolchain", "list").startswith("LANGUAGE  STATE")
     assert grid.text("toolchain", "check", "wat").startswith("ok    wat")
     unknown = grid.run("toolchain", "install", "cobol")
     assert unknown.returncode == 2

@@ -200,6 +200,7 @@ def test_what_nobody_has_is_told_at_once(grid: Grid) -> None:
     assert done.returncode == 0
     assert "warning: " in done.stderr.decode()
     job_id = done.stdout.decode().strip()
+    grid.wait_state(int(job_id), "queued")
     assert "gpus" in grid.text("why", job_id)
     assert grid.run("cancel", job_id).returncode == 0
     refused = grid.run("submit", "big.wat", "--gpus", "7", "--fail-fast")

@@ -128,12 +128,12 @@ def _toolchains(name: str) -> Iterator[Check]:
     from wasmgrid.cli.toolchains import local  # noqa: PLC0415
 
     for tool in local():
-        found = f"{tool.language} {tool.version}".strip()
-        if tool.ready:
-            yield Check(name=name, state="ok", found=found)
-        else:
-            first = f"{tool.language} is installed on first use ({installation(tool)})"
+        found = f"{tool.language} {tool.version}" if tool.state == "ready" else tool.language
+        if tool.state == "missing":
+            first = f"{found} is installed on first use ({installation(tool.download_mb, tool.install_s)})"
             yield Check(name=name, state="warn", found=first, remedy=f"wasmgrid toolchain install {tool.language}")
+        else:
+            yield Check(name=name, state="ok", found=found + (" (your own)" if tool.users_own else ""))
 
 
 def _server(name: str) -> Iterator[Check]:

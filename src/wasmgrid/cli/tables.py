@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from wasmgrid.cli.render import outcome, running_ms
 from wasmgrid.cli.terminal import one_line
 from wasmgrid.core.units import format_bytes, format_ms
-from wasmgrid.core.worker import Toolchain
 from wasmgrid.sdk.views import Job, Why, Worker
+
+if TYPE_CHECKING:  # its package is the builder's
+    from wasmgrid.build.doctor import ToolchainStatus
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -55,25 +58,25 @@ def workers(found: Sequence[Worker]) -> str:
     return table(["WORKER", "STATE", "CPUS", "MEMORY MB", "GPUS", "TASKS", "COMPILES", "LABELS"], rows)
 
 
-def toolchains(found: Sequence[Toolchain]) -> str:
-    """Toolchains: what is there, and what an installation would take."""
+def toolchains(found: Sequence[ToolchainStatus]) -> str:
+    """Toolchains of this machine: what is there, and what an installation would take."""
     rows = [
         [
             tool.language,
-            "ready" if tool.ready else "not installed",
-            tool.version or "-",
-            "-" if tool.ready else installation(tool),
+            tool.state + (" (your own)" if tool.users_own else ""),
+            tool.version if tool.state != "builtin" else "-",
+            installation(tool.download_mb, tool.install_s) if tool.state == "missing" else "-",
+            format_bytes(tool.disk_bytes) if tool.disk_bytes else "-",
         ]
         for tool in found
     ]
-    return table(["LANGUAGE", "STATE", "VERSION", "TO INSTALL"], rows)
+    return table(["LANGUAGE", "STATE", "VERSION", "TO INSTALL", "DISK"], rows)
 
 
-def installation(tool: Toolchain) -> str:
+def installation(download_mb: int, install_s: int) -> str:
     """What installing a toolchain takes: `about 300 MB, 2 min`."""
-    minutes = tool.install_s / 60
-    time = f"{minutes:.0f} min" if minutes >= 1.5 else f"{tool.install_s} s"
-    return f"about {tool.download_mb} MB, {time}"
+    minutes = install_s / 60
+    return f"about {download_mb} MB, " + (f"{minutes:.0f} min" if minutes >= 1.5 else f"{install_s} s")
 
 
 def why(answer: Why) -> str:

@@ -7,26 +7,21 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
 import click
 import msgspec
 
-from wasmgrid.build import hello, toolchains
+from wasmgrid.build import doctor, toolchains
 from wasmgrid.build.builder import Builder
 from wasmgrid.build.provision import default_directory
 from wasmgrid.build.toolchains.language import Language
 from wasmgrid.cli import options, tables
 from wasmgrid.cli.jobs import print_json
 from wasmgrid.cli.terminal import one_line, say
-from wasmgrid.core.digest import pack_files, sha256_hex
-from wasmgrid.core.job import SourceRef
-from wasmgrid.core.resources import Resources
 from wasmgrid.core.units import format_ms
-from wasmgrid.core.wire import BuildWork
-from wasmgrid.core.worker import Toolchain
 from wasmgrid.sdk.views import WASMGRID_FAILED
 
 _PLAIN_EVERY_S = 5.0
@@ -56,7 +51,8 @@ def install(languages: tuple[str, ...]) -> int:
     with _builder() as builder:
         missing = [each for each in wanted if builder.provision.ready(each) is None]
         for each in missing:
-            say(f"installing {each.name}: {tables.installation(builder.provision.toolchain(each))}")
+            cost = builder.provision.toolchain(each)
+            say(f"installing {each.name}: {tables.installation(cost.download_mb, cost.install_s)}")
         with _Bar() as bar:
             failed = asyncio.run(builder.install([each.name for each in missing], bar.show)) if missing else {}
         for language in wanted:
@@ -70,25 +66,28 @@ def install(languages: tuple[str, ...]) -> int:
 def check(languages: tuple[str, ...]) -> int:
     """Compile each language's hello in the sandbox and run it; all that are installed, where none is named."""
     with _builder() as builder:
-        wanted = _named(languages)
-        if not languages:
-            wanted = [each for each in wanted if builder.provision.ready(each) is not None]
-        verdicts = asyncio.run(_check_all(builder, wanted))
-    for language, (problem, build_ms) in zip(wanted, verdicts, strict=True):
-        click.echo(one_line(f"{'fail' if problem else 'ok':<4}  {language.name:<6}  {problem or format_ms(build_ms)}"))
-    return WASMGRID_FAILED if any(problem for problem, _ in verdicts) else 0
+        wanted = languages or [each.language for each in doctor.toolchains(builder) if each.state != "missing"]
+        checked = asyncio.run(_check_all(builder, wanted))
+    for each in checked:
+        said = each.detail or format_ms(each.build_ms)
+        click.echo(one_line(f"{'ok' if each.ok else 'fail':<4}  {each.language:<6}  {said}"))
+    return 0 if all(each.ok for each in checked) else WASMGRID_FAILED
 
 
-def local() -> list[Toolchain]:
-    """What this machine has, or could install; ready .wasm needs nothing."""
+def local() -> list[doctor.ToolchainStatus]:
+    """What this machine has, or could install."""
     with _builder() as builder:
-        return [each for each in builder.toolchains() if each.language != "wasm"]
+        return doctor.toolchains(builder)
+
+
+async def _check_all(builder: Builder, languages: Iterable[str]) -> list[doctor.Checked]:
+    return [await doctor.check(builder, each) for each in languages]
 
 
 def _named(names: tuple[str, ...]) -> list[Language]:
     if names:
         return [toolchains.named(name) for name in names]
-    return [each for each in toolchains.LANGUAGES.values() if each.name != "wasm"]
+    return [each for each in toolchains.LANGUAGES.values() if each.components]
 
 
 @contextlib.contextmanager
@@ -99,29 +98,6 @@ def _builder() -> Iterator[Builder]:
 
 def _ready(builder: Builder, language: Language) -> str:
     return f"ready ({builder.provision.toolchain(language).version})"
-
-
-async def _check_all(builder: Builder, languages: list[Language]) -> list[tuple[str, float]]:
-    """Per language: what is wrong (nothing: empty), and how long its compiler took, in milliseconds."""
-    return [await _check(builder, each) for each in languages]
-
-
-async def _check(builder: Builder, language: Language) -> tuple[str, float]:
-    source = pack_files({path: text.encode() for path, text in language.hello.items()})
-    work = BuildWork(
-        build_id=0,
-        build_key="",
-        source=SourceRef(sha256=sha256_hex(source), language=language.name, entry=next(iter(language.hello))),
-        toolchain="",
-        need=Resources(),
-        install=False,
-    )
-    built = await builder.build(work, source)
-    if built.module is None:
-        return f"{built.outcome.message or built.outcome.kind} {built.diagnostics[:500]}".strip(), built.build_ms
-    if not await hello.prints(built.module, language.hello_stdout):
-        return "its hello was compiled, but does not print hello", built.build_ms
-    return "", built.build_ms
 
 
 class _Bar:

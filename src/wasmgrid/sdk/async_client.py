@@ -114,6 +114,10 @@ class AsyncClient:
         """Why a job is where it is."""
         return await self.send(calls.why(job_id))
 
+    async def attempts(self, job_id: JobId) -> list[views.Attempt]:
+        """All attempts of a job that ended, oldest first."""
+        return (await self.send(calls.attempts(job_id))).attempts
+
     # -- one exchange -------------------------------------------------------------------------------------------------
 
     @asynccontextmanager

@@ -121,6 +121,11 @@ def why(job_id: JobId) -> Call[views.Why]:
     return Call(method="GET", path=_of(job_id, "why"), decode=_json(views.Why))
 
 
+def attempts(job_id: JobId) -> Call[views.Attempts]:
+    """All attempts of a job that ended, oldest first."""
+    return Call(method="GET", path=_of(job_id, "attempts"), decode=_json(views.Attempts))
+
+
 def diagnostics(job_id: JobId) -> Call[str]:
     """What the compiler said, verbatim."""
     return Call(method="GET", path=_of(job_id, "diagnostics"), decode=lambda body: body.decode("utf-8", "replace"))

@@ -130,6 +130,10 @@ class Client:
         """Why a job is where it is."""
         return self.send(calls.why(job_id))
 
+    def attempts(self, job_id: JobId) -> list[views.Attempt]:
+        """All attempts of a job that ended, oldest first."""
+        return self.send(calls.attempts(job_id)).attempts
+
     def jobs(self, *, state: str | None = None, name: str | None = None) -> Iterator[views.Job]:
         """All jobs, newest first, fetched as they are asked for."""
         cursor: str | int | None = None
