@@ -88,14 +88,11 @@ class Demo:
 
     def stop(self) -> None:
         """End what `up` started, the hard way where `down` does not do it."""
-        endpoint = self.folder / "home" / "endpoint.json"
-        pid = json.loads(endpoint.read_text(encoding="utf-8"))["pid"] if endpoint.exists() else None
-        self.quietly("down", timeout_s=30)
-        if pid is not None:
+        lock = self.folder / "home" / "lock"
+        holder = lock.read_text(encoding="ascii").strip() if lock.exists() else ""
+        if self.quietly("down", timeout_s=30).returncode != 0 and holder:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, 0)
-                time.sleep(1)  # its last moments after the answer to `down`
-                os.kill(pid, signal.SIGKILL)
+                os.kill(int(holder), signal.SIGKILL)
 
 
 def main() -> int:
