@@ -48,21 +48,21 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
     attempts: list[Attempt]
 
 
-@get("/stdout", media_type=BINARY, summary="All that was kept of stdout", responses=problems(404))
+@get("/stdout", media_type=BINARY, summary="All that was kept of stdout", responses=problems(404, 422))
 async def stdout(job: JobRef, service: Svc, index: Index = 0) -> Pieces:
     """The bytes as the program wrote them, once the task has ended; while it runs see `/logs`."""
     row, result = await _result(service, job, index)
     return await downloads.of_output(service.store, result.stdout, name=f"job-{row.id}.stdout")
 
 
-@get("/stderr", media_type=BINARY, summary="All that was kept of stderr", responses=problems(404))
+@get("/stderr", media_type=BINARY, summary="All that was kept of stderr", responses=problems(404, 422))
 async def stderr(job: JobRef, service: Svc, index: Index = 0) -> Pieces:
     """The bytes as the program wrote them, once the task has ended; while it runs see `/logs`."""
     row, result = await _result(service, job, index)
     return await downloads.of_output(service.store, result.stderr, name=f"job-{row.id}.stderr")
 
 
-@get("/module", media_type="application/wasm", summary="The module", responses=problems(404))
+@get("/module", media_type="application/wasm", summary="The module", responses=problems(404, 422))
 async def module(job: JobRef, service: Svc) -> Pieces:
     """The WebAssembly module that ran, or will."""
     row = await service.find(job)
@@ -72,7 +72,7 @@ async def module(job: JobRef, service: Svc) -> Pieces:
     return await downloads.of_blob(service.store, row.module_sha256, name=name, media_type="application/wasm")
 
 
-@get("/artifacts", summary="The files that a task left in /out", responses=problems(404))
+@get("/artifacts", summary="The files that a task left in /out", responses=problems(404, 422))
 async def artifacts(job: JobRef, service: Svc, index: Index = 0) -> Artifacts:
     """Paths (relative to `/out`), sizes and digests; empty until the task has ended."""
     row = await service.find(job)
@@ -80,7 +80,7 @@ async def artifacts(job: JobRef, service: Svc, index: Index = 0) -> Artifacts:
     return Artifacts(artifacts=result.artifacts if result is not None else [])
 
 
-@get("/artifacts/{path:path}", media_type=BINARY, summary="One of those files", responses=problems(404))
+@get("/artifacts/{path:path}", media_type=BINARY, summary="One of those files", responses=problems(404, 422))
 async def artifact(job: JobRef, path: FromPath[str], service: Svc, index: Index = 0) -> Pieces:
     """Its bytes. `path` is looked up among the artifacts of the result: it is a name, never a path of a machine."""
     row, result = await _result(service, job, index)
@@ -91,7 +91,7 @@ async def artifact(job: JobRef, path: FromPath[str], service: Svc, index: Index 
     return await downloads.of_blob(service.store, found.sha256, name=found.path)
 
 
-@get("/source", summary="The source as it was sent", responses=problems(404))
+@get("/source", summary="The source as it was sent", responses=problems(404, 422))
 async def source(job: JobRef, service: Svc) -> Source:
     """Its files, with what was inferred; bytes that are not UTF-8 as base64."""
     row = await service.find(job)
@@ -108,7 +108,7 @@ async def source(job: JobRef, service: Svc) -> Source:
     )
 
 
-@get("/inputs/{number:int}", media_type=BINARY, summary="One input as it was sent", responses=problems(404))
+@get("/inputs/{number:int}", media_type=BINARY, summary="One input as it was sent", responses=problems(404, 422))
 async def input_file(job: JobRef, number: FromPath[int], service: Svc) -> Pieces:
     """A file, or a tar archive where the input is a tree."""
     row = await service.find(job)
@@ -119,7 +119,7 @@ async def input_file(job: JobRef, number: FromPath[int], service: Svc) -> Pieces
     return await downloads.of_blob(service.store, given.sha256, name=name)
 
 
-@get("/stdin", media_type=BINARY, summary="Standard input as it was sent", responses=problems(404))
+@get("/stdin", media_type=BINARY, summary="Standard input as it was sent", responses=problems(404, 422))
 async def stdin(job: JobRef, service: Svc) -> Pieces:
     """The bytes; none where the job was given no stdin."""
     row = await service.find(job)
@@ -130,7 +130,7 @@ async def stdin(job: JobRef, service: Svc) -> Pieces:
     return downloads.of_bytes(given.data if given is not None else b"", name=name)
 
 
-@get("/why", summary="Why a job is where it is", responses=problems(404))
+@get("/why", summary="Why a job is where it is", responses=problems(404, 422))
 async def why(job: JobRef, service: Svc) -> Why:
     """In one sentence, and per worker: what does not fit, and the smallest change that would."""
     row = await service.find(job)
@@ -138,7 +138,7 @@ async def why(job: JobRef, service: Svc) -> Why:
     return answer or Why(reason=f"it is {row.state}" + (f": {row.message}" if row.message else ""))
 
 
-@get("/diagnostics", media_type=MediaType.TEXT, summary="What the compiler said", responses=problems(404))
+@get("/diagnostics", media_type=MediaType.TEXT, summary="What the compiler said", responses=problems(404, 422))
 async def diagnostics(job: JobRef, service: Svc) -> Response[str]:
     """Verbatim and capped; empty while it is not built, or where nothing was said."""
     row = await service.find(job)
@@ -146,7 +146,7 @@ async def diagnostics(job: JobRef, service: Svc) -> Response[str]:
     return Response(build.diagnostics if build is not None else "", media_type=MediaType.TEXT)
 
 
-@get("/attempts", summary="All attempts that ended", responses=problems(404))
+@get("/attempts", summary="All attempts that ended", responses=problems(404, 422))
 async def attempts(job: JobRef, service: Svc) -> Attempts:
     """Those that gave no result (a worker was lost, a runner crashed), and the one that gave it."""
     row = await service.find(job)

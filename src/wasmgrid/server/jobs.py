@@ -67,13 +67,13 @@ async def list_jobs(
     return JobPage(jobs=[without_output(view) for view in views], next_cursor=None if before is None else str(before))
 
 
-@get("/{job:str}", summary="One job", responses=problems(404))
+@get("/{job:str}", summary="One job", responses=problems(404, 422))
 async def show(job: JobRef, service: Svc, wait: Wait = None) -> JobView:
     """`job` is a number, or `last`. With `wait` the answer comes when it is finished, or after that many seconds."""
     return await service.view(await service.finished(job, clamp_wait(wait)))
 
 
-@post("/{job:str}/cancel", status_code=200, summary="Cancel a job", responses=problems(404))
+@post("/{job:str}/cancel", status_code=200, summary="Cancel a job", responses=problems(404, 422))
 async def cancel(job: JobRef, service: Svc) -> JobView:
     """Ask for its end; it comes soon after. A job that is finished stays as it is."""
     return await service.cancel(job)

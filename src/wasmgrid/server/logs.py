@@ -26,7 +26,7 @@ Offset = Annotated[int, QueryParameter(ge=0, le=1 << 62)]
 Index = Annotated[int, QueryParameter(ge=0, le=1 << 31, description="the task's index within the job")]
 
 
-@get("/logs", media_type=MEDIA_TYPE, summary="A task's output as server-sent events", responses=problems(404))
+@get("/logs", media_type=MEDIA_TYPE, summary="A task's output as server-sent events", responses=problems(404, 422))
 async def logs(
     job: JobRef,
     service: Svc,
@@ -48,7 +48,7 @@ async def logs(
     return EventStream(frames(service, row, index, attempt, offsets), service.streams)
 
 
-@get("/events", media_type=MEDIA_TYPE, summary="A job's changes as server-sent events", responses=problems(404))
+@get("/events", media_type=MEDIA_TYPE, summary="A job's changes as server-sent events", responses=problems(404, 422))
 async def events(job: JobRef, service: Svc) -> EventStream:
     """Event `job` with the job now and after every change, then `end` once it is finished."""
     return EventStream(_job_events(service, await service.find(job)), service.streams)

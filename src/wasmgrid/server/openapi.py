@@ -18,6 +18,8 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from wasmgrid import __version__
 from wasmgrid.core.job import JobSpec, JobView, Source
+from wasmgrid.core.lifecycle import JobState
+from wasmgrid.server.guards import OPEN_PATHS
 from wasmgrid.server.problems import MEDIA_TYPE, Problem
 
 REF = "#/components/schemas/{name}"
@@ -78,6 +80,12 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 
+_PARAMETERS: dict[str, dict[str, Any]] = {
+    "state": {"type": "array", "items": {"enum": [*JobState]}},
+    "cursor": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+}
+
+
 class _Document(JsonRenderPlugin):
     def __init__(self, bodies: tuple[type[msgspec.Struct], ...]) -> None:
         super().__init__(path=["/", "/openapi.json"])
@@ -85,10 +93,23 @@ class _Document(JsonRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         _, schemas = msgspec.json.schema_components(self._structs, ref_template=REF)
+        schemas["JobSpec"]["oneOf"] = [{"required": ["source"]}, {"required": ["module_sha256"]}]
         openapi_schema["components"].setdefault("schemas", {}).update(schemas)
-        for (path, method), content in _BODIES.items():
-            openapi_schema["paths"][path][method]["requestBody"] = {
-                "required": path != "/v1/prune",
-                "content": content,
-            }
-        return self.render_json(request, openapi_schema)
+        for path, operations in openapi_schema["paths"].items():
+            for method, operation in operations.items():
+                _complete(operation, _BODIES.get((path, method)))
+                if path in OPEN_PATHS:
+                    operation["security"] = []
+        document = self.render_json(request, openapi_schema)
+        return document.replace(rb"\\Z\"", b'$"')  # JSON Schema's regular expressions have no \Z
+
+
+def _complete(operation: dict[str, Any], body: dict[str, Any] | None) -> None:
+    """What Litestar cannot know: bodies that a route reads itself, parameters that it parses itself, our problems."""
+    if body is not None:
+        operation["requestBody"] = {"required": operation["operationId"] != "prune", "content": body}
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _PARAMETERS.get(parameter["name"], parameter["schema"])
+    answers = operation["responses"]
+    if "400" in answers and MEDIA_TYPE not in answers["400"].get("content", {}):
+        del answers["400"]  # Litestar's word for what is our 422
