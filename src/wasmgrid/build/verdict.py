@@ -75,5 +75,5 @@ def diagnostics(said: bytes, view: View, noise: str | None) -> str:
         text = re.sub(noise, "", text, flags=re.MULTILINE)
     for tool, path in sorted(view.tools.items(), key=lambda item: -len(item[1])):
         text = text.replace(path, f"/toolchain/{tool}")
-    text = text.replace(f"{view.src}/", "").replace(view.out, "/out")
+    text = text.replace(f"{view.src}/", "").replace(f"{view.out}/", "")
     return re.sub(r"(^|(?<=[\s'\"(]))\./(?=\w)", "", text)

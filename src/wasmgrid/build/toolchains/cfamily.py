@@ -37,7 +37,7 @@ _LIBRARIES = ["-lc++", "-lc++abi", "-lunwind", "-lsetjmp", "-lc", "-lclang_rt.bu
 def compile_family(unit: Unit) -> list[Command]:
     """One clang run per source file beside or below the entry, then one link."""
     sources = _sources(unit)
-    objects = [f"{unit.out}/{number}.o" for number in range(len(sources))]
+    objects = [f"{unit.out}/{number}_{path.rpartition('/')[2]}.o" for number, path in enumerate(sources)]
     compiles = [_clang(unit, source, made) for source, made in zip(sources, objects, strict=True)]
     return [*compiles, _link(unit, objects)]
 
