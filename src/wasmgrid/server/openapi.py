@@ -101,7 +101,7 @@ class _Document(JsonRenderPlugin):
                 if path in OPEN_PATHS:
                     operation["security"] = []
         document = self.render_json(request, openapi_schema)
-        return document.replace(rb"\\Z\"", b'$"')  # JSON Schema's regular expressions have no \Z
+        return document.replace(rb'\\Z"', b'$"')  # JSON Schema's regular expressions have no \\Z
 
 
 def _complete(operation: dict[str, Any], body: dict[str, Any] | None) -> None:
