@@ -10,7 +10,7 @@ from wasmgrid.core.digest import sha256_hex
 from wasmgrid.core.errors import InvalidField, InvalidPath, TooLarge
 from wasmgrid.core.limits import Ceiling
 from wasmgrid.sdk import prepare
-from wasmgrid.sdk.prepare import GivenInput
+from wasmgrid.sdk.given import GivenInput
 
 MODULE = b"\0asm\1\0\0\0"
 

@@ -10,7 +10,7 @@ import click
 
 from wasmgrid.core import limits
 from wasmgrid.core.units import parse_duration, parse_size
-from wasmgrid.sdk.prepare import GivenInput
+from wasmgrid.sdk.given import GivenInput
 
 F = TypeVar("F", bound=Callable[..., Any])
 

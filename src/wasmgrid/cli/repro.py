@@ -23,7 +23,7 @@ from wasmgrid.sdk.views import InputOf, Job
 _SCRIPT = """\
 #!/bin/sh
 # Job {id} of wasmgrid{name}, again, under any WASI (preview 1) runtime: WASI_RUNTIME=wasmtime|wasmer|wazero sh run.sh
-# Without wasmgrid nothing here is held to limits: the job had {limits}.
+# The job had {memory_mb} MB of memory and {time_s:g} s, which only wasmtime is told. Inputs can be written to here.
 set -eu
 cd "$(dirname "$0")"
 rm -rf root && cp -R fresh root
@@ -69,13 +69,14 @@ def repro(job: int | str, output: Path | None, server: str | None) -> int:
 def script(job: Job) -> str:
     """The run.sh of a job. Everything that the job said is quoted."""
     spec = job.spec
-    limits = f"memory {spec.memory_mb} MB, time {spec.time_limit_s:g} s"
+    limits = f" -W max-memory-size={spec.memory_mb << 20} -W timeout={max(1, round(spec.time_limit_s))}s"
     pairs = [f"{name}={value}" for name, value in sorted(spec.env.items())]
     return _SCRIPT.format(
         id=job.id,
         name=f" ({one_line(job.name)})" if job.name else "",
-        limits=limits,
-        wasmtime=_words("--dir", ["root::/"]) + _words("--env", pairs),
+        memory_mb=spec.memory_mb,
+        time_s=spec.time_limit_s,
+        wasmtime=limits + _words("--dir", ["root::/"]) + _words("--env", pairs),
         wasmer=_words("--mapdir", ["/:root"]) + _words("--env", pairs),
         wazero=_words("-mount", ["root:/"]) + _words("-env", pairs),
         args="".join(" " + shlex.quote(arg) for arg in spec.args),

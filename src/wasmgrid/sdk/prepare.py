@@ -14,6 +14,7 @@ from wasmgrid.core.limits import Ceiling
 from wasmgrid.core.units import format_bytes
 from wasmgrid.sdk import blobs, packing
 from wasmgrid.sdk.blobs import Blob
+from wasmgrid.sdk.given import GivenInput
 
 WASM_MAGIC = b"\0asm"
 
@@ -24,27 +25,6 @@ class Prepared:
 
     spec: JobSpec
     blobs: dict[str, Blob] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class GivenInput:
-    """`--input PATH[:/guest[:rw]]` in its parts."""
-
-    path: Path
-    guest: str | None = None
-    writable: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> GivenInput:
-        """`data.csv`, `data:/in/data`, `data:/work:rw`, `data:rw`."""
-        rest, colon, last = text.rpartition(":")
-        writable = bool(colon) and last == "rw"
-        if colon and last in {"rw", "ro"}:
-            text = rest
-        path, colon, guest = text.rpartition(":/")
-        if not colon:
-            return cls(Path(text), None, writable)
-        return cls(Path(path), "/" + guest, writable)
 
 
 def job(
