@@ -24,8 +24,10 @@ import sys
 from pathlib import Path
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.home import Home
+from wasmgrid.server import process
 from wasmgrid.server.process import ServeOptions, run
 options = {"port": 0, "with_worker": False, **eval(sys.argv[2])}
+process._FABRIC_S = options.pop("fabric_s", process._FABRIC_S)
 try:
     sys.exit(run(ServeOptions(home=Home(Path(sys.argv[1])), **options)))
 except WasmgridError as error:
@@ -65,9 +67,9 @@ class Server:
         assert endpoint is not None
         headers = {"Authorization": f"Bearer {self.home.token()}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(endpoint.url + path, data, headers, method=method)  # noqa: S310
+        request = urllib.request.Request(endpoint.url + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:

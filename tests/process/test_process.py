@@ -119,7 +119,7 @@ def test_a_stop_is_bounded_although_requests_are_open(serve: Serve) -> None:
     assert answers == [(200, "queued")] * 3
 
 
-def test_a_second_signal_ends_it_at_once(serve: Serve, tmp_path: Path) -> None:
+def test_a_second_signal_ends_it_at_once(serve: Serve) -> None:
     server = serve().ready()
     children = server.children()
     os.kill(children[0], signal.SIGSTOP)  # an orderly stop would have to wait for it
@@ -156,8 +156,8 @@ def test_nats_killed_and_the_server_is_well_again(serve: Serve) -> None:
     assert server.stop() == 0
 
 
-def test_a_fabric_that_does_not_answer_is_said(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    server = serve(nats_url="nats://user:hidden@127.0.0.1:1")
+def test_a_fabric_that_does_not_answer_is_said(serve: Serve) -> None:
+    server = serve(nats_url="nats://user:hidden@127.0.0.1:1", fabric_s=0.5)
     assert server.ended() == 125
     said = server.stderr.read_text()
     assert "error[unreachable]" in said

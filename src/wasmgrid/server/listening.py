@@ -13,6 +13,7 @@ import uvicorn
 from litestar import Litestar
 
 from wasmgrid.core.errors import InvalidField, Unavailable
+from wasmgrid.server.http import BoundedProtocol
 
 DEFAULT_PORT = 3030
 GRACE_S = 2  # open requests get this long at shutdown
@@ -27,7 +28,7 @@ class ApiServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=BoundedProtocol,
                 ws="none",
                 lifespan="off",  # the application has none; a failure in one would end the process from inside
                 access_log=False,
