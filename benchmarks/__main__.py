@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("startup", "memory", "single_job", "runner", "fabric")
+NAMES = ("startup", "memory", "single_job", "runner", "fabric", "store")
 
 if __name__ == "__main__":
     failed = [

@@ -236,21 +236,6 @@ def test_more_than_a_page_goes(adapter: Adapter) -> None:
     adapter.run(prune)
 
 
-def test_the_reaper_prunes_until_it_is_cancelled(adapter: Adapter) -> None:
-    async def reap(store: Store) -> None:
-        term = await store.lead("s1")
-        await finished_job(store, term, at=ago(10))
-        reaper = asyncio.create_task(store.reap(EVERYTHING, every_s=0.01))
-        async with asyncio.timeout(60):
-            while await store.jobs(TENANT):  # noqa: ASYNC110 - the store has no event for this
-                await asyncio.sleep(0.01)
-        reaper.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reaper
-
-    adapter.run(reap)
-
-
 shapes = st.lists(
     st.tuples(
         st.booleans(),  # is it finished?

@@ -65,6 +65,12 @@ def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
     assert statements(database.path) == before
 
 
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    database = Sqlite(tmp_path / "db")
+    upgrade(database)
+    assert database.path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
     database = Sqlite(tmp_path / "db")
     with contextlib.closing(sqlite3.connect(database.path)) as connection:

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from wasmgrid.core.errors import Unavailable
-from wasmgrid.store.files import sync_directory
+from wasmgrid.store.files import as_unavailable, sync_directory
 from wasmgrid.store.sqlite import Sqlite
 
 SCRIPTS = Path(__file__).parent / "migrations"
@@ -28,6 +28,8 @@ def config(connection: sa.Connection | None = None) -> Config:
 
 def upgrade(database: Sqlite) -> None:
     """Migrate `database`, all the way or not at all. Raises `Unavailable` where it cannot be read, or is newer."""
+    with as_unavailable():
+        database.path.touch(mode=0o600)
     engine = database.migrations()
     try:
         with engine.begin() as connection:

@@ -168,7 +168,8 @@ class PrunePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     Finished jobs (with their results) go once they are older than `results_age_s`, oldest first also while all of them
     hold more than `results_bytes`; builds and modules by their last use likewise. Blobs go when no row names them.
-    Nothing goes within `grace_s`, which also bounds how long an idempotency key is sure to be remembered.
+    Nothing goes within `grace_s`, which also bounds how long an idempotency key is sure to be remembered. Near 0 it is
+    for a grid at rest: an upload whose job is not submitted yet has nothing else to protect it.
     """
 
     results_age_s: float | None = 30 * 86400.0

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
-import structlog
 
-from wasmgrid.core.errors import InvalidField, WasmgridError
+from wasmgrid.core.errors import InvalidField
 from wasmgrid.core.job import BuildResult, TaskResult
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.worker import WorkerInfo
@@ -43,8 +42,6 @@ from wasmgrid.store.sqlite import Sqlite
 from wasmgrid.store.writer import Writer
 
 T = TypeVar("T")
-
-_log = structlog.get_logger(__name__)
 
 
 class Store:
@@ -227,16 +224,6 @@ class Store:
             return await pruner.run()
         finally:
             await asyncio.to_thread(self._reserve.hold)
-
-    async def reap(self, policy: PrunePolicy, *, every_s: float = 3600.0) -> None:
-        """Prune every so often until cancelled. A run that fails is logged; the next one comes."""
-        while True:
-            await asyncio.sleep(every_s)
-            try:
-                report = await self.prune(policy)
-                _log.info("store.pruned", jobs=report.jobs, builds=report.builds, blobs=report.blobs)
-            except WasmgridError as error:
-                _log.warning("store.prune_failed", error=str(error))
 
     async def _lead(self, term: int, operation: Callable[[sa.Connection], T]) -> T:
         """Write as the leader of `term`, and not at all once that is over."""
