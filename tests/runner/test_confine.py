@@ -44,7 +44,7 @@ PROBE = """
     thread.start(); thread.join()
     print(json.dumps({
         "held": msgspec.to_builtins(held),
-        "root": sorted(os.listdir(".")),
+        "root": sorted(os.listdir(".")) if os.access(".", os.R_OK) else None,
         "passwd": attempt(lambda: os.close(os.open("/etc/passwd", os.O_RDONLY))),
         "home": attempt(lambda: os.listdir(box)),
         "write": attempt(lambda: os.mkdir("new")),
@@ -91,7 +91,9 @@ def test_nothing_of_the_machine_is_left(tmp_path: Path) -> None:
             assert found[denied] == "EPERM", denied
     if held["root"] == "pivot_root":
         assert found["root"] == ["in", "io", "modules", "scratch"]
+    if held["root"] != "none":
         assert (found["passwd"], found["home"]) == ("ENOENT", "ENOENT")
+    if held["root"] == "pivot_root":
         assert (found["write"], found["module"], found["input"]) == ("EROFS", "EROFS", "EROFS")
     assert bool(held["missing"]) == (held["root"] != "pivot_root" or not held["seccomp"] or not held["namespaces"])
 

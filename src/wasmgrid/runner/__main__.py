@@ -31,7 +31,7 @@ def main(channel: Channel, control: int) -> int:
     weigh = None if held.sized_scratch else scratch.weigh
     watchdog = Watchdog([stdout, stderr], control, weigh_scratch=weigh)
     watchdog.start()
-    attempts = Attempts(watchdog, stdout, stderr)
+    attempts = Attempts(watchdog, stdout, stderr, sized_scratch=held.sized_scratch)
     if held.platform == "linux":  # where the main thread's stack grows as far as its limit, which was raised
         return _serve(channel, attempts, held)
     threading.stack_size(_GUEST_STACK_BYTES)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
 import time
 
 import msgspec
 import wasmtime
 
 from wasmgrid.core.job import Stats
+from wasmgrid.core.limits import MB
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.runner import scratch
 from wasmgrid.runner.capture import Capture
@@ -32,10 +35,12 @@ class Ran:
 class Attempts:
     """Runs attempts one after the other; everything that they share, and nothing that one could leave to the next."""
 
-    def __init__(self, watchdog: Watchdog, stdout: Capture, stderr: Capture) -> None:
+    def __init__(self, watchdog: Watchdog, stdout: Capture, stderr: Capture, *, sized_scratch: bool) -> None:
+        """`sized_scratch`: the kernel holds it to `disk_mb`."""
         self._watchdog = watchdog
         self._stdout = stdout
         self._stderr = stderr
+        self._sized_scratch = sized_scratch
         self._programs = Programs()
         with open(f"{IO}/{CLOCK}", "r+b") as file:
             self._clock = mmap.mmap(file.fileno(), CLOCK_LAYOUT.size)
@@ -49,7 +54,7 @@ class Attempts:
             output.begin(name, attempt.limits.output_bytes)
         ran = Ran()
         try:
-            scratch.prepare(attempt)
+            self._prepare(attempt)
         except OSError as error:
             ran.error = Unrunnable(
                 f"the inputs could not be laid out in disk_mb={attempt.limits.disk_mb}: {error.strerror}"
@@ -68,6 +73,11 @@ class Attempts:
             fuel_used=ran.fuel_used,
         )
         return End(attempt.attempt, attempt.index, outcome, stdout, stderr, artifacts, stats, started_at, time.time())
+
+    def _prepare(self, attempt: Attempt) -> None:
+        scratch.prepare(attempt)
+        if attempt.copies and not self._sized_scratch and scratch.weigh() > attempt.limits.disk_mb * MB:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _run_guest(self, attempt: Attempt, ran: Ran) -> None:
         store: wasmtime.Store | None = None

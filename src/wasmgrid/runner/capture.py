@@ -31,6 +31,7 @@ class Capture:
             with contextlib.suppress(OSError):  # past the user's share of pipe memory; a smaller one will do
                 fcntl.fcntl(self.descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         # Opened before there is a guest: one that uses up all descriptors must not keep its output from being kept.
+        self._spilling = False
         self._open_spill()
         self.begin("", 0)
 

@@ -57,6 +57,8 @@ def _confine_linux(setup: Setup) -> Confinement:
         os.setgroups([])
         os.setresgid(setup.user, setup.user, setup.user)
         os.setresuid(setup.user, setup.user, setup.user)
+    if os.geteuid() == 0:
+        missing.append("an unprivileged user: this user namespace has none")
     linux.drop_capabilities()
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -166,13 +166,16 @@ def _unlock(top: str) -> None:
             os.chmod(directory, 0o700)
 
 
-def weigh(top: str) -> int:
-    """Bytes on disk under `top`; directories and what vanishes meanwhile included as best as can be."""
-    total = 0
-    for _, names, files, descriptor in os.fwalk(top, follow_symlinks=False, onerror=None):
-        for name in [*names, *files]:
-            try:
-                total += os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_blocks * 512
-            except OSError:
-                continue
+def weigh() -> int:
+    """Bytes on disk in the scratch; raises OSError where it cannot be told (too deep, out of descriptors)."""
+    total, waiting = 0, [SCRATCH]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                try:
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                except FileNotFoundError:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
     return total

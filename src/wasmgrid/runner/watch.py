@@ -22,7 +22,7 @@ import wasmtime
 
 from wasmgrid.core.limits import MB, Limits
 from wasmgrid.runner.capture import Capture
-from wasmgrid.runner.frames import SCRATCH, Splitter, Stop
+from wasmgrid.runner.frames import Splitter, Stop
 
 QUIET_S = 0.004
 _SPILL_S = 0.05  # what lives longer has its output in files, for followers
@@ -86,8 +86,8 @@ class Watch:
 class Watchdog:
     """Owns the thread. `outputs` are read under its lock, by the thread while a guest runs and by the caller after."""
 
-    def __init__(self, outputs: list[Capture], control: int, *, weigh_scratch: Callable[[str], int] | None) -> None:
-        """`control`: where `Stop` frames come. `weigh_scratch`: answers bytes under a path; None where it is sized."""
+    def __init__(self, outputs: list[Capture], control: int, *, weigh_scratch: Callable[[], int] | None) -> None:
+        """`control`: where `Stop` frames come. `weigh_scratch`: answers its bytes; None where it is sized."""
         self._outputs = outputs
         self._control = control
         self._weigh_scratch = weigh_scratch
@@ -169,11 +169,11 @@ class Watchdog:
             wait_s = min(wait_s, spill_in)
         return wait_s if self._weigh_scratch is None else min(wait_s, self._weigh(watch, self._weigh_scratch))
 
-    def _weigh(self, watch: Watch, weigh: Callable[[str], int]) -> float:
+    def _weigh(self, watch: Watch, weigh: Callable[[], int]) -> float:
         now = time.monotonic()
         if now >= self._next_weighing:
             try:
-                too_much = weigh(SCRATCH) > watch.disk_bytes
+                too_much = weigh() > watch.disk_bytes
             except OSError:
                 too_much = True  # out of descriptors: a guest that cannot be weighed is not let off
             if too_much:

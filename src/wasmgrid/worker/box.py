@@ -20,14 +20,18 @@ from wasmgrid.worker.task import PreparedModule, TaskKey
 _KEPT_MODULES = 32  # more than a runner keeps loaded; a linked file cannot be evicted from the module cache
 _USER_BASE, _USERS_PER_AGENT = 1_900_000_000, 4096
 _NOBODY = 65534
+_MAPS = ("/proc/self/uid_map", "/proc/self/gid_map")
 
 
 def runner_user(number: int) -> int | None:
-    """The uid (and gid) of this agent's runner `number`: one that nobody has. None where the agent is not root."""
+    """The uid (and gid) of this agent's runner `number`: one that nobody has.
+
+    None where the agent is not root, and cannot become another user, or where its user namespace has no other.
+    """
     if os.geteuid() != 0:
         return None
     wanted = _USER_BASE + (os.getpid() & 0xFFFF) * _USERS_PER_AGENT + number % _USERS_PER_AGENT
-    return wanted if _is_mapped("/proc/self/uid_map", wanted) and _is_mapped("/proc/self/gid_map", wanted) else _NOBODY
+    return next((user for user in (wanted, _NOBODY) if all(_is_mapped(path, user) for path in _MAPS)), None)
 
 
 def _is_mapped(path: str, number: int) -> bool:

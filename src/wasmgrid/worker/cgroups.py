@@ -11,6 +11,7 @@ import secrets
 from pathlib import Path
 
 _MOUNT = Path("/sys/fs/cgroup")
+_TELLS = {True: "cgroup.controllers", False: "cpu.cfs_quota_us"}  # a file that a real group has
 _PERIOD_US = 100_000
 _LEAST_QUOTA_US = 1000  # the kernel's own minimum
 _LONGEST_PERIOD_US = 1_000_000
@@ -33,8 +34,8 @@ class CpuCaps:
             try:
                 top.mkdir()
                 if unified:
-                    (place / "cgroup.subtree_control").write_text("+cpu")
-                    (top / "cgroup.subtree_control").write_text("+cpu")
+                    _set(place / "cgroup.subtree_control", "+cpu")
+                    _set(top / "cgroup.subtree_control", "+cpu")
                 caps = cls(top, unified=unified)
                 caps._make(0)
                 caps.forget(0)
@@ -54,7 +55,7 @@ class CpuCaps:
         try:
             if before is None:
                 self._make(number)
-                (self._group(number) / "cgroup.procs").write_text(str(pid))
+                _set(self._group(number) / "cgroup.procs", str(pid))
             self._write(number, wanted)
         except OSError:
             return False
@@ -89,10 +90,15 @@ class CpuCaps:
             quota = max(_LEAST_QUOTA_US, milli_cpus * _PERIOD_US // 1000)
             period = min(_LONGEST_PERIOD_US, max(_PERIOD_US, quota * 1000 // milli_cpus))
         if self._unified:
-            (group / "cpu.max").write_text(f"{'max' if quota is None else quota} {period}")
+            _set(group / "cpu.max", f"{'max' if quota is None else quota} {period}")
         else:
-            (group / "cpu.cfs_period_us").write_text(str(period))
-            (group / "cpu.cfs_quota_us").write_text(str(-1 if quota is None else quota))
+            _set(group / "cpu.cfs_period_us", str(period))
+            _set(group / "cpu.cfs_quota_us", str(-1 if quota is None else quota))
+
+
+def _set(path: Path, text: str) -> None:
+    with path.open("r+") as file:  # never creates one
+        file.write(text)
 
 
 def _sweep(place: Path) -> None:
@@ -114,5 +120,6 @@ def _places() -> list[tuple[Path, bool]]:
             if "cpu" in controllers.split(","):
                 places.insert(0, (_MOUNT / controllers / path.lstrip("/"), False))
             elif not controllers:
-                places.append((_MOUNT / path.lstrip("/"), True))
-    return [(place, unified) for place, unified in places if place.is_dir()]
+                places += [(_MOUNT / path.lstrip("/"), True), (_MOUNT / "unified" / path.lstrip("/"), True)]
+    # A directory where nothing is mounted can be written to as well, and holds nothing back.
+    return [(place, unified) for place, unified in places if (place / _TELLS[unified]).exists()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import time
 from collections.abc import Callable
@@ -67,7 +68,7 @@ class Runners:
         """Clear what a former life left, start the spare; says what confines it. Raises `Unavailable`."""
         if self._directory.exists():
             await asyncio.to_thread(remove_tree, self._directory)
-        self._directory.mkdir(parents=True, mode=0o711)
+        self._directory.mkdir(parents=True, mode=0o711, exist_ok=True)  # what could not be removed is in nobody's way
         self._caps = CpuCaps.probe()
         self._spare = await self._start_child(self._spare_disk_mb)
         return self._spare.confinement
@@ -260,7 +261,7 @@ class Runners:
     async def _start_child(self, disk_mb: int) -> Child:
         number = self._started
         self._started += 1
-        child = await Child.start(self._directory / f"r{number}", number, disk_mb)
+        child = await Child.start(self._directory / f"r{number}-{secrets.token_hex(4)}", number, disk_mb)
         self._all.add(child)
         ending = asyncio.create_task(self._outlive(child))
         self._ending.add(ending)
