@@ -5,13 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 from tests.conformance.samples import Adapter
 
 ADAPTERS = ["sqlite"]
-
-settings.register_profile("store", max_examples=25, deadline=None)
-settings.load_profile("store")
 
 
 @pytest.fixture(params=ADAPTERS)

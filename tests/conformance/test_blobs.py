@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conformance.samples import Adapter
 
@@ -53,6 +53,7 @@ def test_what_is_put_is_read_after_a_restart_too(adapter: Adapter, data: bytes) 
     assert on_their_way(adapter.home) == []
 
 
+@settings(max_examples=25, deadline=None)  # each opens a store
 @given(data=st.binary(max_size=200), offset=st.integers(0, 250), length=st.integers(0, 250))
 def test_a_part_is_what_a_slice_is(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, offset: int, length: int

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conformance.samples import (
     MODULE,
@@ -285,6 +285,7 @@ def test_modules_and_workers_are_kept(adapter: Adapter) -> None:
 words = st.tuples(st.integers(1, 4), st.integers(0, 2), st.integers(0, 5))
 
 
+@settings(max_examples=25, deadline=None)  # each opens a store
 @given(batches=st.lists(st.lists(words, max_size=8), max_size=6))
 def test_whatever_comes_how_often_the_first_word_stands(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[int, int, int]]]

@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conformance.samples import (
     TENANT,
@@ -253,6 +253,7 @@ policies = st.builds(
 )
 
 
+@settings(max_examples=25, deadline=None)  # each opens a store
 @given(shape=shapes, policy=policies)
 def test_prune_never_removes_what_a_kept_row_names(
     tmp_path_factory: pytest.TempPathFactory,
