@@ -153,6 +153,15 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert done.stderr == ""
 
 
+def test_a_full_disk_behind_stdout_is_told() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "wasmgrid", "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 125
+    assert done.stderr == "error[os]: [Errno 28] No space left on device\n"
+
+
 def test_the_executable_is_there_in_no_time() -> None:
     """Generous: the figures are in docs/benchmarks.md; this only catches an import that costs a second."""
     best = min(_seconds([str(Path(sys.executable).with_name("wasmgrid")), "--help"]) for _ in range(3))

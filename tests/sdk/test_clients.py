@@ -7,13 +7,14 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from tests.sdk.scripted import Answer, Asked, Scripted
 
-from wasmgrid.core.errors import InputNotFound, JobNotFound, TooLarge, Unreachable, WasmgridError
+from wasmgrid.core.errors import InputNotFound, JobNotFound, ProtocolMismatch, TooLarge, Unreachable, WasmgridError
 from wasmgrid.core.job import Base64, Input, JobSpec, Source
 from wasmgrid.sdk import blobs, calls, steps
 from wasmgrid.sdk.async_client import AsyncClient
@@ -273,6 +274,23 @@ def test_importing_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@both
+def test_an_answer_of_something_else_is_told(scripted: Scripted, client: Any) -> None:
+    scripted.respond = lambda _: Answer(b"<html>hello", kind="text/html")
+    with pytest.raises(ProtocolMismatch, match="not understood"):
+        client.send(scripted.url, calls.job(1))
+
+
+def test_a_full_disk_is_not_the_servers_fault(scripted: Scripted) -> None:
+    scripted.respond = lambda _: Answer(b"x" * 100_000)
+    with (
+        Client(scripted.url) as client,
+        Path("/dev/full").open("wb", buffering=0) as full,
+        pytest.raises(OSError, match="No space left"),
+    ):
+        client.download(calls.module(1), full)
 
 
 def test_errors_are_ours(scripted: Scripted) -> None:

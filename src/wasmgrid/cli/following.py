@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from wasmgrid.cli.terminal import GuestOutput, Progress, say
-from wasmgrid.core.errors import Unreachable
+from wasmgrid.core.errors import Unavailable, Unreachable, WasmgridError
 from wasmgrid.core.lifecycle import FINISHED
 from wasmgrid.sdk import calls
 from wasmgrid.sdk.client import Client
@@ -15,6 +15,7 @@ from wasmgrid.sdk.views import Job
 
 RECONNECT_S = 30.0  # how long a server may be gone before a follower gives up on it
 _PAUSE_S = 0.25
+AWAY = (Unreachable, Unavailable)  # gone, or on its way out
 
 
 class Follower:
@@ -56,7 +57,7 @@ class Follower:
         while True:
             try:
                 return self._client.send(calls.raw(calls.job(self._client.wait(self._job_id).id)))
-            except Unreachable as error:
+            except AWAY as error:
                 self._reconnect(error)
 
     def _started(self, progress: Progress) -> bool:
@@ -83,27 +84,28 @@ class Follower:
         """`attempt`, again where the connection is lost in it."""
         try:
             done = attempt()
-        except Unreachable as error:
+        except AWAY as error:
             self._reconnect(error)
             return False
         if not done:
             time.sleep(_PAUSE_S)  # the server ended the stream early: it is stopping, or the client was slow
         return done
 
-    def _reconnect(self, error: Unreachable) -> None:
+    def _reconnect(self, error: WasmgridError) -> None:
         """Another client, in a moment; gives up with `error` where the server stays away."""
-        now = time.monotonic()
         if self._lost_at is None:
-            self._lost_at = now
+            self._lost_at = time.monotonic()
             say(f"{error.message}; trying again")
-        if now - self._lost_at > RECONNECT_S:
-            hint = f"the job goes on where its grid does · come back: wasmgrid logs -f {self._job_id}"
-            raise Unreachable(error.message, hint=hint) from error
-        time.sleep(_PAUSE_S)
-        try:
-            self._client = self._connect()
-        except Unreachable as gone:
-            self._reconnect(gone)
+        while True:
+            if time.monotonic() - self._lost_at > RECONNECT_S:
+                hint = f"the job goes on where its grid does · come back: wasmgrid logs -f {self._job_id}"
+                raise Unreachable(error.message, hint=hint) from error
+            time.sleep(_PAUSE_S)
+            try:
+                self._client = self._connect()
+            except AWAY:
+                continue
+            return
 
 
 def waiting_for(job: Job) -> str:

@@ -10,6 +10,8 @@ import msgspec
 
 from wasmgrid.cli import ending, options, render, tables
 from wasmgrid.cli.connecting import client
+from wasmgrid.cli.following import Follower
+from wasmgrid.cli.terminal import say
 from wasmgrid.core.errors import TimedOutWaiting, WasmgridError
 from wasmgrid.sdk import calls
 from wasmgrid.sdk.client import Client
@@ -41,13 +43,16 @@ def status(job: int | str, as_json: bool, server: str | None) -> int:
 def wait(job: int | str, timeout: float | None, as_json: bool, server: str | None) -> int:
     """Wait for a job's end; the exit code is that of `run`: the program's own, or what stopped it."""
     connection = client(server)
-    finished = connection.wait(job, timeout_s=timeout)
-    if not finished.done:
-        hint = f"why: wasmgrid why {finished.id}"
-        raise TimedOutWaiting(f"job {finished.id} is {finished.state} after {timeout:g} s", hint=hint)
+    number = job_number(connection, job)
+    if timeout is not None:
+        left = connection.wait(number, timeout_s=timeout)
+        if not left.done:
+            hint = f"why: wasmgrid why {number}"
+            raise TimedOutWaiting(f"job {number} is {left.state} after {timeout:g} s", hint=hint)
+    body = Follower(connection, lambda: client(server), number).finished()
     if as_json:
-        print_json(connection.send(calls.raw(calls.job(finished.id))))
-    return ending.tell(finished)
+        print_json(body)
+    return ending.tell(msgspec.json.decode(body, type=Job))
 
 
 @click.command()
@@ -76,8 +81,10 @@ def cancel(jobs: tuple[int | str, ...], server: str | None) -> int:
     connection = client(server)
     for each in jobs:
         number = job_number(connection, each)
-        connection.cancel(number)
-        click.echo(f"job {number} is being cancelled", err=True)
+        found = connection.cancel(number)
+        say(
+            f"job {number} is {found.state}" if found is not None and found.done else f"job {number} is being cancelled"
+        )
     return 0
 
 

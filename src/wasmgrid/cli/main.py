@@ -14,6 +14,7 @@ from wasmgrid import __version__
 from wasmgrid.cli import exits
 from wasmgrid.cli.terminal import say
 from wasmgrid.core.errors import WasmgridError
+from wasmgrid.sdk.views import WASMGRID_FAILED
 
 # name -> (module, what it does); in the order of the help.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -109,6 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _give_up(sys.stdout)
         return exits.BROKEN_PIPE
+    except OSError as error:  # a full disk behind stdout, a file that may not be read
+        say(f"error[os]: {error}")
+        _give_up(sys.stdout)
+        return WASMGRID_FAILED
     return result if isinstance(result, int) else 0
 
 

@@ -106,9 +106,9 @@ class AsyncClient:
         """One job; `last` is the newest."""
         return await self.send(calls.job(job_id))
 
-    async def cancel(self, job_id: JobId) -> None:
-        """Ask for a job's end."""
-        await self.send(calls.cancel(job_id))
+    async def cancel(self, job_id: JobId) -> views.Job | None:
+        """Ask for a job's end; the job as it is then, where the server says it."""
+        return await self.send(calls.cancel(job_id))
 
     async def why(self, job_id: JobId) -> views.Why:
         """Why a job is where it is."""

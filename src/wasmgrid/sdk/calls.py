@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import msgspec
 
+from wasmgrid.core.errors import ProtocolMismatch
 from wasmgrid.core.job import Base64, JobSpec, Source
 from wasmgrid.sdk import views
 from wasmgrid.sdk.blobs import Blob
@@ -223,11 +224,19 @@ def _waiting(wait_s: float) -> dict[str, object]:
 
 
 def _json(kind: type[T]) -> Callable[[bytes], T]:
-    return lambda body: msgspec.json.decode(body, type=kind)
+    return lambda body: _understood(body, kind)
 
 
 def _optional_json(kind: type[T]) -> Callable[[bytes], T | None]:
-    return lambda body: msgspec.json.decode(body, type=kind) if body.strip() else None
+    return lambda body: _understood(body, kind) if body.strip() else None
+
+
+def _understood(body: bytes | str, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        hint = "is that address a wasmgrid server, of this version? wasmgrid version"
+        raise ProtocolMismatch(f"the server's answer is not understood: {error}", hint=hint) from error
 
 
 class _LogData(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,13 +249,13 @@ class _LogData(msgspec.Struct, frozen=True, kw_only=True):
 def _log_chunk(event: Event) -> LogChunk | None:
     if event.type not in {"stdout", "stderr", "restart", "end"}:
         return None
-    said = msgspec.json.decode(event.data, type=_LogData)
+    said = _understood(event.data, _LogData)
     data = said.base64 if said.base64 is not None else said.data.encode()
     return LogChunk(stream=event.type, offset=said.offset, data=data, state=said.state or "", id=event.id)
 
 
 def _job_event(event: Event) -> views.Job | None:
-    return None if event.type == "end" else msgspec.json.decode(event.data, type=views.Job)
+    return _understood(event.data, views.Job) if event.type == "job" else None
 
 
 def _submission(spec: JobSpec) -> tuple[bytes, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
@@ -20,6 +20,7 @@ from wasmgrid.sdk.problems import error_of
 from wasmgrid.sdk.sse import EventParser
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 TIMEOUT_S = 30.0  # for an answer, beyond what the call lets the server wait
 CONNECT_S = 5.0
@@ -93,7 +94,7 @@ class Client:
         """What the server says, as it says it; ends when the server ends it, or with `Unreachable` in the middle."""
         parser = EventParser()
         with self._opened(call, timeout_s=SILENCE_S) as response:
-            while chunk := response.read1(CHUNK_BYTES):
+            while chunk := self._piece(response.read1):
                 for event in parser.feed(chunk):
                     said = call.decode(event)
                     if said is not None:
@@ -103,7 +104,7 @@ class Client:
         """Write the answer's bytes to `into`; returns how many there were."""
         size = 0
         with self._opened(call, timeout_s=self._timeout_s) as response:
-            while chunk := response.read(CHUNK_BYTES):
+            while chunk := self._piece(response.read):
                 into.write(chunk)
                 size += len(chunk)
         return size
@@ -122,9 +123,9 @@ class Client:
         """One job; `last` is the newest."""
         return self.send(calls.job(job_id))
 
-    def cancel(self, job_id: JobId) -> None:
-        """Ask for a job's end."""
-        self.send(calls.cancel(job_id))
+    def cancel(self, job_id: JobId) -> views.Job | None:
+        """Ask for a job's end; the job as it is then, where the server says it."""
+        return self.send(calls.cancel(job_id))
 
     def why(self, job_id: JobId) -> views.Why:
         """Why a job is where it is."""
@@ -182,14 +183,19 @@ class Client:
         """A response read bit by bit, over a connection of its own."""
         connection = self._connect()
         try:
-            response = self._ask(connection, request, timeout_s)
+            response = self._piece(lambda _: self._ask(connection, request, timeout_s))
             if response.status >= 300:
-                raise error_of(response.status, response.read())
+                raise error_of(response.status, self._piece(response.read))
             yield response
-        except (OSError, http.client.HTTPException) as error:
-            raise self._unreachable(error) from error
         finally:
             connection.close()
+
+    def _piece(self, read: Callable[[int], R]) -> R:
+        """What `read` gives of the network; its errors are the server's, those of whoever takes the bytes are not."""
+        try:
+            return read(CHUNK_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
 
     def _connect(self) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if self._base.scheme == "https" else http.client.HTTPConnection
