@@ -178,6 +178,8 @@ def test_multipart_that_is_not_right(tmp_path: Path) -> None:
         many = b"".join(part(f'name="f"; filename="{number}.c"', b"x") for number in range(10))
         check_problem(await post(spec + many + b"--b--\r\n"), 413, "too_large", "source.files")
         assert (await post(spec + file + b"--b--\r\n")).status_code == 201
+        bare = part('name="spec"', b"{}")
+        assert (await post(bare + file + b"--b--\r\n")).json()["spec"]["source"]["language"] == "c"
 
 
 def test_what_a_job_may_carry_is_bounded(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Router, head, put
+from litestar import MediaType, Router, head, put
 from litestar.connection import Request
 from litestar.params import FromQuery, PathParameter
 from litestar.response import Response
@@ -28,12 +28,13 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-@head("/modules/{sha256:str}", summary="Whether a module is here", responses=problems(404, 422))
-async def has_module(sha256: Digest, service: Svc) -> Response[None]:
+@head(
+    "/modules/{sha256:str}", media_type=MediaType.TEXT, summary="Whether a module is here", responses=problems(404, 422)
+)
+async def has_module(sha256: Digest, service: Svc) -> None:
     """200 where a job may name it, 404 where it must be sent first."""
     if await service.modules.size(sha256) is None:
         raise NotFound(f"no module {sha256} is here")
-    return Response(None)
 
 
 @put("/modules/{sha256:str}", summary="Send a module", responses=problems(400, 408, 413, 422, 503) | also(201, Kept))
@@ -44,12 +45,13 @@ async def put_module(sha256: Digest, request: AnyRequest, service: Svc) -> Respo
     return Response(Kept(sha256=sha256, bytes=service.modules.known_size(sha256) or 0), status_code=201 if new else 200)
 
 
-@head("/inputs/{sha256:str}", summary="Whether an input is here", responses=problems(404, 422))
-async def has_input(sha256: Digest, service: Svc) -> Response[None]:
+@head(
+    "/inputs/{sha256:str}", media_type=MediaType.TEXT, summary="Whether an input is here", responses=problems(404, 422)
+)
+async def has_input(sha256: Digest, service: Svc) -> None:
     """200 where a job may name it, 404 where it must be sent first."""
     if await service.store.blobs.size(sha256) is None:
         raise NotFound(f"no input {sha256} is here")
-    return Response(None)
 
 
 @put("/inputs/{sha256:str}", summary="Send an input", responses=problems(400, 408, 413, 422, 503) | also(201, Kept))

@@ -162,7 +162,9 @@ async def attempts(job: JobRef, service: Svc) -> Attempts:
         for each in await service.store.attempts(service.tenant, row.id)
     ]
     result = await service.result(row)
-    return Attempts(attempts=[*ended, _last(result, row)] if result is not None else ended)
+    if result is not None and result.attempt > 0:  # else it ended before any worker had it
+        ended.append(_last(result, row))
+    return Attempts(attempts=ended)
 
 
 async def _result(service: Service, ref: str, index: int) -> tuple[JobRow, TaskResult]:

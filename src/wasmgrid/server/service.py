@@ -57,6 +57,7 @@ class Service:
 
     async def submit(self, spec: JobSpec, parts: Mapping[str, bytes]) -> Accepted:
         """Make a request a job; it is durable when this returns. `parts` are source files that came beside the spec."""
+        spec = submission.with_source(spec, parts)
         submission.check(spec, self.ceiling)
         source, module_sha256 = await self._code(spec, parts)
         stdin = await self._stdin(spec)

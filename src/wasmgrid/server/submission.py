@@ -24,6 +24,13 @@ _CEILINGS = ("cpus", "memory_mb", "disk_mb", "gpus", "time_limit_s", "output_lim
 _AS_GIVEN = frozenset(StoredSpec.__struct_fields__) - {"source", "stdin", "module_sha256"}
 
 
+def with_source(spec: JobSpec, parts: Mapping[str, bytes]) -> JobSpec:
+    """Files that came beside a spec are a source, also where it says nothing of one."""
+    if parts and spec.source is None:
+        return msgspec.structs.replace(spec, source=Source())
+    return spec
+
+
 def check(spec: JobSpec, ceiling: Ceiling) -> None:
     """Raise unless the request, without its source, could be a job; every error names its field."""
     if (spec.source is None) == (spec.module_sha256 is None):
