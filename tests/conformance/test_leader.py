@@ -26,10 +26,10 @@ from tests.conformance.samples import (
 )
 
 from wasmgrid.core.errors import Superseded
-from wasmgrid.core.job import StoredSpec, TaskResult
+from wasmgrid.core.job import BuildResult, StoredSpec, TaskResult
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import Outcome, OutcomeKind, exited
-from wasmgrid.store import Store
+from wasmgrid.store import Store, builds
 from wasmgrid.store.rows import BuildState
 
 
@@ -257,6 +257,19 @@ def test_hostile_17_a_build_whose_module_was_poisoned_is_built_again(adapter: Ad
         await store.blobs.put(b"\0asm good")
         await store.finish_build(term, built(row.id, module, size))
         assert (await store.open_build(term, new_build())).state is BuildState.DONE
+
+    adapter.run(build)
+
+
+def test_a_failed_build_is_tried_again_after_a_while(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def build(store: Store) -> None:
+        term = await store.lead("s1")
+        row = await store.open_build(term, new_build())
+        refused = Outcome(kind=OutcomeKind.BUILD_FAILED, message="no")
+        await store.finish_build(term, BuildResult(build_id=row.id, attempt=1, worker_id="w1", outcome=refused))
+        assert (await store.open_build(term, new_build())).state is BuildState.FAILED
+        monkeypatch.setattr(builds, "FAILURE_KEPT", timedelta(0))
+        assert (await store.open_build(term, new_build())).state is BuildState.PENDING
 
     adapter.run(build)
 

@@ -17,6 +17,7 @@ from wasmgrid.store.rows import BuildRow, BuildState, ModuleRow, NewBuild
 from wasmgrid.store.schema import builds, modules
 
 USED_EXACT_TO = timedelta(minutes=10)  # a use is noted at most this often: reading a cached build writes nothing
+FAILURE_KEPT = timedelta(minutes=10)  # then the same source is tried again: it may have been this machine's fault
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_source = msgspec.msgpack.Decoder(SourceRef).decode
@@ -59,14 +60,17 @@ class Builds:
         )
 
     def open(self, connection: sa.Connection, new: NewBuild, now: datetime, *, damaged: str | None) -> BuildRow:
-        """The build with this key, made where there is none; pending again where `damaged` is the module it gave."""
+        """The build with this key, made where there is none.
+
+        It is pending again where `damaged` is the module it gave, or where it failed longer than `FAILURE_KEPT` ago.
+        """
         row = connection.execute(self._insert, _build_row(new, now)).first()
         if row is not None:
             return build_row(row)
         found = find_build(connection, new)
         if found is None:
             raise NotFound(f"the build {new.build_key} is gone")
-        if damaged is not None and found.module_sha256 == damaged:
+        if failed_long_ago(found, now) or (damaged is not None and found.module_sha256 == damaged):
             connection.execute(_reopen, {"build_id": found.id})
         elif found.module_sha256 is not None:
             size, kind = found.module_bytes, found.module_kind
@@ -97,6 +101,11 @@ class Builds:
         """Note a module whose blob is there, or that it was used again."""
         row = {"tenant": tenant, "sha256": sha256, "size": size, "kind": kind, "added_at": now, "used_at": now}
         connection.execute(self._add_module, row)
+
+
+def failed_long_ago(row: BuildRow, now: datetime) -> bool:
+    """Whether the build failed so long ago that its source deserves another try."""
+    return row.state is BuildState.FAILED and row.finished_at is not None and now - row.finished_at > FAILURE_KEPT
 
 
 def find_build(connection: sa.Connection, new: NewBuild) -> BuildRow | None:

@@ -133,7 +133,8 @@ class Store:
         module = found.module_sha256 if found is not None else None
         damaged = module is not None and await self.blobs.size(module) is None
         now = _now()
-        if found is not None and not damaged and now - found.used_at < builds.USED_EXACT_TO:
+        usable = found is not None and not damaged and not builds.failed_long_ago(found, now)
+        if found is not None and usable and now - found.used_at < builds.USED_EXACT_TO:
             return found
         return await self._lead(
             term, lambda connection: self._builds.open(connection, new, now, damaged=module if damaged else None)
