@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -48,7 +48,7 @@ async def fetch(fabric: Fabric, sha256: str, dest: Path, *, max_bytes: int) -> i
     if first.size > max_bytes:
         raise TooLarge(f"blob {sha256[:12]} has {first.size} bytes, the limit here is {max_bytes}")
 
-    async def rest() -> AsyncIterator[Coroutine[Any, Any, wire.BlobFrame]]:
+    async def rest() -> AsyncGenerator[Coroutine[Any, Any, wire.BlobFrame], None]:
         for offset in range(FRAME_BYTES, first.size, FRAME_BYTES):
             yield _frame(fabric, sha256, offset)
 
@@ -88,7 +88,7 @@ async def _upload_once(fabric: Fabric, server_id: str, sha256: str, source: Path
     subject = subjects.server_blobs(server_id)
     name = secrets.token_hex(8)
 
-    async def puts() -> AsyncIterator[Coroutine[Any, Any, None]]:
+    async def puts() -> AsyncGenerator[Coroutine[Any, Any, None], None]:
         offset = 0
         async with aclosing(_pieces(source)) as pieces:
             async for data, last in pieces:
@@ -163,20 +163,37 @@ async def _ask_again(fabric: Fabric, subject: str, message: wire.Message) -> wir
     raise AssertionError  # the last try returns or raises
 
 
-async def _in_order(asks: AsyncIterator[Coroutine[Any, Any, T]]) -> AsyncGenerator[T, None]:
-    """The answers in the order of the questions, a window of which runs ahead."""
+async def _in_order(asks: AsyncGenerator[Coroutine[Any, Any, T], None]) -> AsyncGenerator[T, None]:
+    """The answers in the order of the questions, a window of which runs ahead; the first failure of any ends it."""
     ahead: deque[asyncio.Task[T]] = deque()
+    failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def note(task: asyncio.Task[T]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not failure.done():
+            failure.set_exception(error)
+
+    async def next_answer() -> T:
+        either: set[asyncio.Future[Any]] = {ahead[0], failure}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if failure.done():
+            failure.result()
+        return ahead.popleft().result()
+
     try:
         async for ask in asks:
-            ahead.append(asyncio.create_task(ask))
+            ahead.append(task := asyncio.create_task(ask))
+            task.add_done_callback(note)
             if len(ahead) >= _WINDOW:
-                yield await ahead.popleft()
+                yield await next_answer()
         while ahead:
-            yield await ahead.popleft()
+            yield await next_answer()
     finally:
+        await asks.aclose()
         for task in ahead:
             task.cancel()
         await asyncio.gather(*ahead, return_exceptions=True)
+        if not failure.cancel():
+            failure.exception()  # seen, whether or not it was raised above
 
 
 async def _at_once(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
