@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from tests.e2e.grid import Grid, running
+
+settings.register_profile("wasmgrid", deadline=None)  # a busy machine is no reason to fail a property
+settings.load_profile("wasmgrid")
 
 
 @pytest.fixture(scope="session")
