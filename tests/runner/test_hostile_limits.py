@@ -220,6 +220,16 @@ def test_truncated_output_lets_the_guest_finish(bench: Bench) -> None:
     assert len(report.stdout.tail) <= 4096
 
 
+@pytest.mark.parametrize("size", [65535, 65536, 65537, 131072])
+def test_output_around_what_travels_inline(bench: Bench, size: int) -> None:
+    guest = Guest(pages=8).do(f"(drop (call $write (i32.const 1) (i32.const 0) (i32.const {size})))")
+    stdout = bench.run(guest).stdout
+    assert stdout.size == size
+    assert (stdout.path is not None) == (size > 65536)
+    assert stdout.path is None or len(stdout.path.read_bytes()) == size
+    assert len(stdout.data) == min(size, 65536)
+
+
 def test_stderr_is_capped_as_well(bench: Bench) -> None:
     report = bench.run(Guest().do(FLOOD.replace("(i32.const 1)", "(i32.const 2)", 1)), output_bytes=300_000)
     assert report.outcome.kind is OutcomeKind.OUTPUT_LIMIT

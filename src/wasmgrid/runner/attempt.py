@@ -44,6 +44,7 @@ class Attempts:
         self._programs = Programs()
         with open(f"{IO}/{CLOCK}", "r+b") as file:
             self._clock = mmap.mmap(file.fileno(), CLOCK_LAYOUT.size)
+        scratch.wipe()
         self.spoiled = False  # whether the scratch could not be cleaned: this runner must end
 
     def run(self, attempt: Attempt) -> End:
@@ -112,6 +113,8 @@ class Attempts:
 
     def _clear_up(self, name: str, attempt: Attempt, outcome: Outcome) -> tuple[list[Left], Outcome]:
         artifacts: list[Left] = []
+        if scratch.is_clean():
+            return artifacts, outcome
         try:
             artifacts = scratch.collect(name, attempt.limits.output_bytes)
         except scratch.TooMuch as excess:

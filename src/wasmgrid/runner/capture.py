@@ -16,6 +16,7 @@ from wasmgrid.runner.frames import IO, SPILL, Stream
 
 TAIL_BYTES = 4096
 _PIPE_BYTES = 1 << 20
+_FIRST_BYTES = 1 << 16  # a buffer that the allocator keeps at hand, unlike the one above
 
 
 class Capture:
@@ -51,14 +52,16 @@ class Capture:
 
     def pump(self) -> None:
         """Take in all that the pipe holds now."""
+        want = _FIRST_BYTES
         while True:
             try:
-                data = os.read(self.descriptor, _PIPE_BYTES)
+                data = os.read(self.descriptor, want)
             except BlockingIOError:
                 return
             self._take(data)
-            if len(data) < _PIPE_BYTES:
+            if len(data) < want:
                 return  # emptied, or nearly: what came meanwhile is for the next call
+            want = _PIPE_BYTES
 
     def spill(self) -> None:
         """From now on keep a file up to date, so that others can follow."""
@@ -89,10 +92,9 @@ class Capture:
             self._tail = (self._tail + data[len(kept) :][-TAIL_BYTES:])[-TAIL_BYTES:]
         if not kept:
             return
-        if len(self._head) < INLINE_BYTES:
-            if len(self._head) + len(kept) > INLINE_BYTES:
-                self.spill()
-            self._head += kept[: INLINE_BYTES - len(self._head)]
+        if self.size + len(kept) > INLINE_BYTES:
+            self.spill()
+        self._head += kept[: INLINE_BYTES - len(self._head)]
         self.size += self._write(kept) if self._spilling else len(kept)
 
     def _write(self, data: bytes | bytearray) -> int:

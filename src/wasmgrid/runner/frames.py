@@ -197,7 +197,7 @@ class Channel:
     def receive(self, decoder: msgspec.msgpack.Decoder[T]) -> T | None:
         """The next message, or None where the other side is gone."""
         while not self._bodies:
-            data = os.read(self.descriptor, 1 << 18)
+            data = os.read(self.descriptor, 1 << 16)
             if not data:
                 return None
             self._bodies = self._splitter.feed(data)

@@ -30,9 +30,7 @@ class TooMuch(Exception):
 
 
 def prepare(attempt: Attempt) -> None:
-    """Lay out the scratch, which is clean, for `attempt`; raises OSError (ENOSPC where inputs exceed `disk_mb`)."""
-    for name in _HOME:
-        os.makedirs(f"{SCRATCH}/{name}", exist_ok=True)
+    """Lay out the clean scratch for `attempt`; raises OSError (ENOSPC where inputs exceed `disk_mb`)."""
     for mount in attempt.mounts:
         os.makedirs(_inside(mount.guest), exist_ok=True)  # so that a listing of / shows it
     _copy_all(attempt.copies)
@@ -139,7 +137,7 @@ def _copy_out(source: int, target: str, size: int) -> int:
 
 
 def is_clean() -> bool:
-    """Whether a guest left nothing at all behind."""
+    """Whether there is nothing but the empty directories that every guest finds: most leave nothing behind."""
     try:
         return set(os.listdir(SCRATCH)) == _HOME and not any(os.listdir(f"{SCRATCH}/{name}") for name in _HOME)
     except OSError:
@@ -148,8 +146,6 @@ def is_clean() -> bool:
 
 def wipe() -> None:
     """Empty the scratch; raises OSError where something resists: the runner must not be used again then."""
-    if is_clean():
-        return
     for name in os.listdir(SCRATCH):
         path = f"{SCRATCH}/{name}"
         if os.path.isdir(path) and not os.path.islink(path):
@@ -157,6 +153,8 @@ def wipe() -> None:
             shutil.rmtree(path)
         else:
             os.unlink(path)
+    for name in _HOME:
+        os.mkdir(f"{SCRATCH}/{name}")
 
 
 def _unlock(top: str) -> None:
