@@ -89,7 +89,10 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class SourceRef(msgspec.Struct, frozen=True, kw_only=True):
-    """Source as it is kept: the blob of `digest.pack_files`, with what was inferred. `paths` are its files."""
+    """Source as it is kept: the blob of `digest.pack_files`, with what was inferred.
+
+    `paths` are its files, for people; of very many only the first, because this travels in frames.
+    """
 
     sha256: str
     language: str

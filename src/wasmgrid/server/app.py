@@ -52,7 +52,6 @@ def create_app(
         ceiling=ceiling,
         modules=Modules(store, ceiling),
         tails=Tails(control),
-        on_activity=on_activity,
         fabric_reachable=fabric_reachable,
     )
     app = Litestar(

@@ -164,7 +164,9 @@ async def chunks(request: AnyRequest, *, max_bytes: int, what: str) -> AsyncIter
         if received > max_bytes:
             raise _too_large(what, max_bytes)
         if chunk:
+            handed_at = loop.time()
             yield chunk
+            due += loop.time() - handed_at  # what is done with it is no fault of the sender
         if not message["more_body"]:
             return
         if received >= due_bytes:

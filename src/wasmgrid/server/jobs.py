@@ -18,11 +18,12 @@ from wasmgrid.server import strict_json
 from wasmgrid.server.bodies import media_type
 from wasmgrid.server.openapi import also, problems
 from wasmgrid.server.service import JobRef, Service, Svc, clamp_wait
+from wasmgrid.server.submission import THREAD_BYTES
 from wasmgrid.server.views import without_output
 from wasmgrid.store.rows import JobRow
 
-THREAD_BYTES = 256 * 1024  # bodies over this are read in a thread
 MAX_PAGE = 200
+_OPEN = frozenset({JobState.BUILDING, JobState.QUEUED})  # which of these run is not in the store
 PAGES_AT_ONCE = 20  # of rows that are looked at for one page of an answer
 
 Wait = Annotated[float | None, QueryParameter(description="seconds to wait for the job's end, at most 60")]
@@ -102,9 +103,6 @@ async def _page(
         if len(page) <= limit:
             return found, None
     return found, before
-
-
-_OPEN = frozenset({JobState.BUILDING, JobState.QUEUED})
 
 
 def _state(service: Service, row: JobRow) -> JobState:

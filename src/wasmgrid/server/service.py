@@ -49,7 +49,6 @@ class Service:
     ceiling: Ceiling
     modules: Modules
     tails: Tails
-    on_activity: Callable[[], None]
     fabric_reachable: Callable[[], Awaitable[bool]]
     bodies: Bodies = field(default_factory=Bodies)
     streams: Streams = field(default_factory=Streams)
@@ -167,17 +166,14 @@ class Service:
             if spec.module_sha256 is None or await self.modules.size(spec.module_sha256) is None:
                 raise submission.module_missing(spec.module_sha256 or "")
             return None, spec.module_sha256
-        from wasmgrid.build.toolchains import check_flags, infer  # noqa: PLC0415 - see submission.check_files
-
-        files = submission.files_of(spec.source, parts)
-        submission.check_files(files, spec.source.entry, self.ceiling)
-        language, entry = infer(files, spec.source.language, spec.source.entry)
-        check_flags(language, spec.source.build_flags)
-        if language == submission.WASM:
-            return None, await self.modules.add(files[entry])
-        blob, sha256 = await asyncio.to_thread(submission.packed, files)
-        await self.store.blobs.put(blob, expected=sha256, max_bytes=len(blob))
-        return submission.source_ref(sha256, files, language, entry, spec.source.build_flags), None
+        if submission.is_large(spec.source, parts):
+            packed = await asyncio.to_thread(submission.pack, spec.source, parts, self.ceiling)
+        else:
+            packed = submission.pack(spec.source, parts, self.ceiling)
+        if isinstance(packed, submission.ReadyModule):
+            return None, await self.modules.add(packed.data)
+        await self.store.blobs.put(packed.blob, expected=packed.ref.sha256, max_bytes=len(packed.blob))
+        return packed.ref, None
 
     async def _stdin(self, spec: JobSpec) -> Stdin | None:
         data = submission.stdin_bytes(spec, self.ceiling)

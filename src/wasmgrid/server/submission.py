@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
+from wasmgrid.build.project import check_source
+from wasmgrid.build.toolchains import check_flags, infer
 from wasmgrid.core.digest import pack_files, sha256_hex
 from wasmgrid.core.errors import InputNotFound, InvalidField, InvalidPath, InvalidRequest, ModuleNotFound, TooLarge
 from wasmgrid.core.job import INLINE_BYTES, Base64, JobSpec, Source, SourceRef, Stdin, StoredSpec
@@ -17,7 +20,9 @@ from wasmgrid.store.rows import JobRow, NewJob, OpenJob, Submitted
 
 ASSIGNMENT_BYTES = 256 * 1024  # args, env and input paths travel in one frame with every assignment
 MAX_LABELS = 64
+MAX_VARIABLES = 10_000
 SHOWN_PATHS = 100
+THREAD_BYTES = 256 * 1024
 WASM = "wasm"
 
 _CEILINGS = ("cpus", "memory_mb", "disk_mb", "gpus", "time_limit_s", "output_limit_bytes", "retries")
@@ -56,6 +61,8 @@ def check(spec: JobSpec, ceiling: Ceiling) -> None:
 
 
 def _check_words(spec: JobSpec) -> None:
+    if len(spec.env) > MAX_VARIABLES:
+        raise TooLarge(f"env has {len(spec.env)} variables, at most {MAX_VARIABLES} are taken", field="env")
     for at, arg in enumerate(spec.args):
         if "\0" in arg:
             raise InvalidField(f"args[{at}] has a NUL character, which no program could see", field=f"args[{at}]")
@@ -86,7 +93,54 @@ def _check_inputs(spec: JobSpec) -> None:
         seen.add(each.path)
 
 
-def files_of(source: Source, parts: Mapping[str, bytes]) -> dict[str, bytes]:
+class ReadyModule(NamedTuple):
+    """A source that needs no build."""
+
+    data: bytes
+
+
+class PackedSource(NamedTuple):
+    """A source as it is kept, and the blob with its bytes."""
+
+    ref: SourceRef
+    blob: bytes
+
+
+def is_large(source: Source, parts: Mapping[str, bytes]) -> bool:
+    """Whether looking through all of it takes long enough to be done in a thread."""
+    contents = [*source.files.values(), *parts.values()]
+    return len(contents) > 100 or sum(map(_length, contents)) > THREAD_BYTES
+
+
+def pack(source: Source, parts: Mapping[str, bytes], ceiling: Ceiling) -> PackedSource | ReadyModule:
+    """A source checked, its language inferred. Raises what `check_source`, `infer` and `check_flags` raise."""
+    files = _files_of(source, parts)
+    if not any(files.values()):  # no request at all: 400
+        raise InvalidRequest(
+            "the source is empty" if files else "the source has no files",
+            hint="name at least one file that is not empty",
+            field="source.files",
+        )
+    if source.entry is not None:
+        check_relative(source.entry, field="source.entry")
+    check_source(files, ceiling)
+    language, entry = infer(files, source.language, source.entry)
+    check_flags(language, source.build_flags)
+    if language == WASM:
+        return ReadyModule(files[entry])
+    blob = pack_files(files)
+    ref = SourceRef(
+        sha256=sha256_hex(blob),
+        language=language,
+        entry=entry,
+        build_flags=source.build_flags,
+        paths=sorted(files)[:SHOWN_PATHS],  # it travels in frames: of very many only the first are named
+        bytes=sum(map(len, files.values())),
+    )
+    return PackedSource(ref, blob)
+
+
+def _files_of(source: Source, parts: Mapping[str, bytes]) -> dict[str, bytes]:
     """path -> bytes of a source, from its JSON and from the parts of a multipart body."""
     files = {path: _bytes(content) for path, content in source.files.items()}
     for path, content in parts.items():
@@ -94,21 +148,6 @@ def files_of(source: Source, parts: Mapping[str, bytes]) -> dict[str, bytes]:
             raise InvalidPath(f"the file {path[:200]!r} came twice", field="source.files")
         files[path] = content
     return files
-
-
-def check_files(files: Mapping[str, bytes], entry: str | None, ceiling: Ceiling) -> None:
-    """Raise unless the files could be a project. An empty source is no request at all (400)."""
-    from wasmgrid.build.project import check_source  # noqa: PLC0415 - jobs with ready modules do not need it
-
-    if not any(files.values()):
-        raise InvalidRequest(
-            "the source is empty" if files else "the source has no files",
-            hint="name at least one file that is not empty",
-            field="source.files",
-        )
-    if entry is not None:
-        check_relative(entry, field="source.entry")
-    check_source(files, ceiling)
 
 
 def stdin_bytes(spec: JobSpec, ceiling: Ceiling) -> bytes | None:
@@ -131,27 +170,9 @@ def stored(spec: JobSpec, *, source: SourceRef | None, module_sha256: str | None
     return StoredSpec(**given, source=source, module_sha256=module_sha256, stdin=stdin)
 
 
-def source_ref(sha256: str, files: Mapping[str, bytes], language: str, entry: str, flags: list[str]) -> SourceRef:
-    """A source as it is kept; it travels in frames, so of very many paths only the first are named."""
-    return SourceRef(
-        sha256=sha256,
-        language=language,
-        entry=entry,
-        build_flags=flags,
-        paths=sorted(files)[:SHOWN_PATHS],
-        bytes=sum(map(len, files.values())),
-    )
-
-
 def request_digest(spec: StoredSpec) -> str:
     """What makes two requests under one idempotency key the same: everything that would be kept."""
     return sha256_hex(msgspec.msgpack.encode(spec, order="deterministic"))
-
-
-def packed(files: Mapping[str, bytes]) -> tuple[bytes, str]:
-    """A project as its blob and that blob's digest."""
-    blob = pack_files(files)
-    return blob, sha256_hex(blob)
 
 
 def open_job(new: NewJob, submitted: Submitted) -> OpenJob:
@@ -206,6 +227,10 @@ def input_missing(sha256: str, at: int) -> InputNotFound:
 def is_inline(data: bytes) -> bool:
     """Whether these bytes are kept in their row."""
     return len(data) <= INLINE_BYTES
+
+
+def _length(content: str | Base64 | bytes) -> int:
+    return len(content.base64 if isinstance(content, Base64) else content)
 
 
 def _bytes(content: str | Base64) -> bytes:
