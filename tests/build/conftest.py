@@ -24,20 +24,24 @@ from wasmgrid.core.wire import BuildWork
 Files = Mapping[str, str | bytes]
 Build = Callable[..., Built]
 
-# For sources that are meant to meet a cap: low enough to be met soon, on a busy machine too.
-SMALL = BuildLimits(cpu_s=3.0, wall_s=60.0, memory_mb=400, disk_mb=64, files=500, file_mb=32)
+WorkFor = Callable[..., tuple[BuildWork, bytes]]
 
 
-def work_for(
+def _work_for(
     files: Files, language: str | None = None, entry: str | None = None, flags: Sequence[str] = (), **more: object
 ) -> tuple[BuildWork, bytes]:
-    """What a leader sends for a project, and the blob of its source."""
     contents = {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
     inferred, main = infer(contents, language, entry)
     source = pack_files(contents)
     reference = SourceRef(sha256=sha256_hex(source), language=inferred, entry=main, build_flags=list(flags))
     given = {"build_id": 1, "build_key": "", "toolchain": "", "need": Resources(), "install": False, **more}
     return BuildWork(source=reference, **given), source  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def work_for() -> WorkFor:
+    """`work_for(files, language, entry, flags, **fields of BuildWork)`: what a leader sends, and the source's blob."""
+    return _work_for
 
 
 @functools.cache
@@ -96,7 +100,7 @@ def build(make_builder: Callable[..., Builder], need: Callable[..., None], tmp_p
         limits: BuildLimits | None = None,
         held: Sandbox | None = None,
     ) -> Built:
-        work, source = work_for(files, language, entry, flags)
+        work, source = _work_for(files, language, entry, flags)
         need(work.source.language)
 
         async def go() -> Built:

@@ -146,7 +146,7 @@ RUST = Language(
     components=(RUST_COMPONENT,),
     noise=(
         r"^warning: unstable feature specified for `-Ctarget-feature`: `exception-handling`\n(?:[ =|].*\n|\n)*"
-        r"|^warning: \d+ warnings? emitted\n\n?"
+        r"|^warning: \d+ warnings? emitted\n\n?|; 1 warning emitted(?=\n)"
     ),
     compile=_compile,
     hello={"hello.rs": _HELLO},
