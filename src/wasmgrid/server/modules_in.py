@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+from wasmgrid.build.wasm import inspect
 from wasmgrid.core.digest import sha256_hex
 from wasmgrid.core.errors import InvalidModule, TooLarge
 from wasmgrid.core.limits import Ceiling
@@ -83,13 +84,13 @@ class Modules:
 
 def judge(data: bytes) -> str:
     """The kind of a module that this grid can run; raises `InvalidModule` that says what is wrong with it."""
-    from wasmtime import Engine, Module, WasmtimeError  # noqa: PLC0415 - slow to import, seldom needed
-
-    from wasmgrid.build.wasm import inspect  # noqa: PLC0415
-
     info = inspect(data)
+    from wasmtime import Module, WasmtimeError  # noqa: PLC0415 - 15 MB and 0.1 s, which many servers never need
+
+    from wasmgrid.runner.engine import make_engine  # noqa: PLC0415
+
     try:
-        Module.validate(Engine(), data)
+        Module.validate(make_engine(metered=False, pooled=False), data)  # what no runner could load is told now
     except WasmtimeError as error:
         raise InvalidModule(f"the module is not valid: {str(error).splitlines()[-1].strip()[:300]}") from error
     return info.kind
