@@ -12,13 +12,12 @@ import resource
 import sys
 from pathlib import Path
 
-from wasmgrid.runner import seccomp
 from wasmgrid.runner.frames import INPUTS, IO, MODULES, SCRATCH, Confinement, Setup
 
 if sys.platform == "linux":
     import signal
 
-    from wasmgrid.runner import linux
+    from wasmgrid.runner import linux, seccomp
 
 OPEN_FILES = 1024  # a guest that opens more gets an error, and only it
 STACK_BYTES = 32 << 20  # the guest's 8 MiB run on the main thread's stack, with the host's frames below
@@ -45,8 +44,9 @@ def _limit() -> None:
         hard = resource.getrlimit(kind)[1]
         most = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (most, most))
-    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
-    resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES if hard == -1 else min(STACK_BYTES, hard), hard))
+    if sys.platform == "linux":  # elsewhere guests get a thread with a stack of its own
+        hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+        resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES if hard == -1 else min(STACK_BYTES, hard), hard))
 
 
 def _confine_linux(setup: Setup) -> Confinement:

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 
 import msgspec
 import wasmtime
@@ -51,7 +52,8 @@ class Watch:
         self._engine = engine
         self._spill_due = time.monotonic() + _SPILL_S
         self._wall_due = time.monotonic() + limits.wall_s
-        self._cpu_due = None if limits.cpu_s is None else _cpu_of_main() + limits.cpu_s
+        self._cpu = _cpu_clock()
+        self._cpu_due = None if limits.cpu_s is None else self._cpu() + limits.cpu_s
 
     def stop(self, reason: Reason) -> None:
         """End the guest, for the first reason given."""
@@ -62,7 +64,7 @@ class Watch:
     def look(self) -> float:
         """Stop the guest where a clock is due; answers how long nothing can become due, in seconds."""
         wall_left = self._wall_due - time.monotonic()
-        cpu_left = _LONGEST_WAIT_S if self._cpu_due is None else self._cpu_due - _cpu_of_main()
+        cpu_left = _LONGEST_WAIT_S if self._cpu_due is None else self._cpu_due - self._cpu()
         if wall_left <= 0:
             self.stop(Reason.WALL)
         if cpu_left <= 0:
@@ -114,7 +116,7 @@ class Watchdog:
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def begin(self, key: tuple[int, int], limits: Limits, engine: wasmtime.Engine) -> Watch:
-        """Watch over the guest that is about to start."""
+        """Watch over the guest that is about to start, on the calling thread."""
         watch = Watch(key, limits, engine)
         with self._lock:
             self._current = watch
@@ -188,10 +190,8 @@ class Watchdog:
         return [self._stops.decode(body) for body in self._splitter.feed(data)]
 
 
-def _cpu_of_main() -> float:
+def _cpu_clock() -> Callable[[], float]:
+    """Reads the cpu time of the thread that calls this, from any thread."""
     if hasattr(time, "pthread_getcpuclockid"):
-        return time.clock_gettime(time.pthread_getcpuclockid(_MAIN_IDENT))
-    return time.process_time()  # macOS: the whole process, whose other thread hardly runs
-
-
-_MAIN_IDENT = threading.main_thread().ident or 0
+        return partial(time.clock_gettime, time.pthread_getcpuclockid(threading.get_ident()))
+    return time.process_time  # macOS: of the whole process, whose other thread hardly runs
