@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from wasmgrid.core.limits import MB
+from wasmgrid.core.limits import DEFAULT_DISK_MB, DEFAULT_MEMORY_MB, MB
 from wasmgrid.core.worker import check_labels
 from wasmgrid.worker import capacity
 
@@ -17,6 +17,15 @@ def test_memory_and_scratch_in_memory_never_exceed_the_machine(tmp_path: Path) -
     assert offered.memory_mb + offered.disk_mb <= psutil.virtual_memory().total // MB - 512
     assert offered.memory_mb > offered.disk_mb > 0
     assert offered.gpus == 0
+
+
+@pytest.mark.parametrize("gigabytes", [4, 8, 16, 256])
+def test_default_tasks_fit_on_a_small_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gigabytes: int) -> None:
+    monkeypatch.setattr(capacity, "memory_bytes", lambda: gigabytes << 30)
+    offered = capacity.probe(tmp_path, sized_scratch=True, reserved_mb=1024)
+    assert offered.memory_mb >= DEFAULT_MEMORY_MB
+    assert offered.disk_mb >= DEFAULT_DISK_MB
+    assert offered.memory_mb + offered.disk_mb == gigabytes * 1024 - 1024
 
 
 def test_scratch_on_disk_is_bound_by_what_is_free(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import platform
 import shutil
 from pathlib import Path
 
-from wasmgrid.core.limits import MB
+from wasmgrid.core.limits import DEFAULT_DISK_MB, MB
 from wasmgrid.core.resources import Resources
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -21,16 +21,18 @@ _UNLIMITED = 1 << 60  # v1 says "no limit" with a number near 2^63
 def probe(directory: Path, *, sized_scratch: bool, reserved_mb: int = 0) -> Resources:
     """The capacity to offer. `reserved_mb` of memory is kept back (a precompilation); `directory` is where files go.
 
-    A sized scratch (`Confinement.sized_scratch`) is a tmpfs and lives in memory: then three quarters of the memory are
-    offered as `memory_mb` and one quarter as `disk_mb`, so that both may be used up at once; else the free disk is.
+    A sized scratch (`Confinement.sized_scratch`) is a tmpfs and lives in memory, which is then divided between
+    `memory_mb` and `disk_mb` so that both may be used up at once: a quarter for the scratch, a third on small machines,
+    where a quarter would not hold what a task asks for by default. Else three quarters of the free disk are offered.
     """
     milli_cpus = cpus_milli()
-    memory_mb = max(1, memory_bytes() // MB - reserved_mb)
+    memory_mb = max(2, memory_bytes() // MB - reserved_mb)
     free_mb = shutil.disk_usage(_existing(directory)).free // MB
+    scratch_mb = max(memory_mb // 4, min(2 * DEFAULT_DISK_MB, memory_mb // 3))
     return Resources(
         milli_cpus=milli_cpus,
-        memory_mb=memory_mb * 3 // 4,
-        disk_mb=memory_mb // 4 if sized_scratch else free_mb * 3 // 4,
+        memory_mb=memory_mb - scratch_mb if sized_scratch else memory_mb * 3 // 4,
+        disk_mb=scratch_mb if sized_scratch else free_mb * 3 // 4,
         slots=max(_SLOTS_PER_CPU, _SLOTS_PER_CPU * milli_cpus // 1000),
     )
 

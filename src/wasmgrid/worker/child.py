@@ -151,7 +151,7 @@ class Child:
 
     def _readable(self) -> None:
         try:
-            data = self._socket.recv(1 << 18)
+            data = self._socket.recv(1 << 16)
             if data:
                 for body in self._splitter.feed(data):
                     self._hear(body)

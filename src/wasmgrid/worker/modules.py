@@ -30,11 +30,12 @@ from wasmgrid.core.limits import MB
 from wasmgrid.core.outcome import Outcome
 from wasmgrid.runner.runtime import identity
 from wasmgrid.worker.box import remove_tree
+from wasmgrid.worker.capacity import memory_bytes
 from wasmgrid.worker.precompile import precompile
 from wasmgrid.worker.task import PreparedModule
 
 KEEP_BYTES = 4096 * MB
-PRECOMPILE_MEMORY_MB = 3072
+PRECOMPILE_MEMORY_MB = 3072  # of a large machine; a quarter of a small one, but no less than 512
 PRECOMPILE_CPU_S = 60
 _REMEMBERED_REFUSALS = 1000
 
@@ -57,10 +58,10 @@ class ModuleCache:
         directory: Path,
         *,
         keep_bytes: int = KEEP_BYTES,
-        memory_mb: int = PRECOMPILE_MEMORY_MB,
+        memory_mb: int | None = None,
         cpu_s: int = PRECOMPILE_CPU_S,
     ) -> None:
-        self.memory_mb = memory_mb
+        self.memory_mb = memory_mb or min(PRECOMPILE_MEMORY_MB, max(512, memory_bytes() // MB // 4))
         self._cpu_s = cpu_s
         self._keep_bytes = keep_bytes
         self._runtime = identity(version("wasmtime"), f"{platform.system()}-{platform.machine()}")
