@@ -113,6 +113,8 @@ def test_the_line_of_a_fresh_build_of_a_module_and_of_a_failure() -> None:
     assert render.summary(msgspec.structs.replace(DONE, build=None)).startswith("queue 3 ms")
     assert render.summary(ended("exited", exit_code=42)).endswith("worker w1 · exit 42")
     assert render.summary(ended("build_failed")).startswith("compile failed")
+    never = Result(outcome="cancelled", message="cancelled before it ran")
+    assert render.summary(msgspec.structs.replace(DONE, result=never)) == "compile cached"
 
 
 @pytest.mark.parametrize(

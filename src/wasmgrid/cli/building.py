@@ -7,6 +7,7 @@ module once it is built, and cancels it.
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from wasmgrid.sdk import calls, prepare
 from wasmgrid.sdk.client import Client
 from wasmgrid.sdk.views import Job
 
+_SETTLES_S = 0.02  # a job's state may be ahead of the row that names its module
 NEVER_RUN = {"wasmgrid-build": "only"}
 
 
@@ -59,15 +61,17 @@ def build(program: str, output: str | None, server: str | None, **source: Any) -
 
 
 def _built(connection: Client, job_id: int) -> Job:
-    """The job once it is compiled, or failed; it is cancelled before it could wait for a worker for ever."""
+    """The job once it has its module, or failed; it is cancelled before it could wait for a worker for ever."""
     progress = Progress()
     try:
         job = connection.job(job_id)
-        while not job.done and job.state == "building":
+        while not job.done and job.module_sha256 is None:
             for job in connection.stream(calls.events(job_id)):
                 if job.done or job.state != "building":
                     break
                 progress.say(waiting_for(job))
+            time.sleep(_SETTLES_S)
+            job = connection.job(job_id)
         return job
     finally:
         progress.clear()

@@ -146,7 +146,7 @@ _JOB = [
     _flag("--fuel", type=int, help="The most instructions, metered (default: not metered)."),
     _flag("-e", "--env", type=str, multiple=True, metavar="K=V", help="A variable; K alone passes this shell's value."),
     _flag("--stdin", metavar="FILE|-", help="What the program reads from standard input."),
-    _flag("--input", "inputs", type=InputArgument(), multiple=True,
+    _flag("--input", "inputs", type=InputArgument(), multiple=True, metavar="PATH[:/guest[:rw]]",
           help="A file or directory the program finds at /guest (default /in/NAME), read-only unless rw."),
     _flag("--retries", type=int, default=0, show_default=True, help="How often to try again after a failure."),
     _flag("--priority", type=int, default=0, show_default=True, help="Higher goes first."),

@@ -44,7 +44,7 @@ def summary(job: Job) -> str:
     """The one line after a run: `compile cached · queue 3 ms · run 5.00 s · cpu 1 ms · peak 1.1 MiB · worker w1`."""
     result = job.result
     parts = [_compiled(job)]
-    if result is not None and result.outcome not in {"build_failed", "rejected", "lost"}:
+    if result is not None and _has_run(result):
         stats = result.stats
         queue_ms = stats.queue_ms
         parts += [f"queue {format_ms(queue_ms)}"] if queue_ms is not None else []
@@ -176,6 +176,10 @@ def _next(job: Job) -> str:
     steps += [f"wasmgrid wasm {job.id} -o {job.id}.wasm"] if job.module_sha256 else []
     steps += [f"wasmgrid artifacts {job.id} -o out"] if result is not None and result.artifacts else []
     return " · ".join(steps)
+
+
+def _has_run(result: Result) -> bool:
+    return result.outcome not in {"build_failed", "rejected", "lost"} and bool(result.worker_id)
 
 
 def _compiled(job: Job) -> str:

@@ -32,12 +32,18 @@ def jobs(found: Sequence[Job], *, now: datetime) -> str:
             job.name or "-",
             job.state,
             outcome(job),
-            format_ms(running_ms(job, now)) if job.started_at or job.result else "-",
+            _ran(job, now),
             age(job.submitted_at, now),
         ]
         for job in found
     ]
     return table(["ID", "NAME", "STATE", "OUTCOME", "RUN", "AGE"], rows)
+
+
+def _ran(job: Job, now: datetime) -> str:
+    if job.result is not None:
+        return format_ms(job.result.stats.wall_ms) if job.result.stats.wall_ms else "-"
+    return format_ms(running_ms(job, now)) if job.started_at else "-"
 
 
 def workers(found: Sequence[Worker]) -> str:

@@ -28,7 +28,7 @@ def parse_size(text: str) -> int:
 
 def format_ms(ms: float) -> str:
     """A time as a person reads it: `3 ms`, `0.4 ms`, `5.00 s`, `2 m 5 s`."""
-    if ms < 0.95:
+    if 0.05 <= ms < 0.95:
         return f"{ms:.1f} ms"
     if ms < 1000:
         return f"{ms:.0f} ms"
