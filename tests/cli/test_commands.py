@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from wasmgrid.cli import exits, options
 from wasmgrid.cli.main import COMMANDS, main, root
 from wasmgrid.core import errors
 from wasmgrid.core.errors import WasmgridError
+from wasmgrid.home import Home
 
 
 @pytest.fixture(autouse=True)
@@ -172,3 +174,15 @@ def _seconds(command: list[str]) -> float:
     began = time.monotonic()
     subprocess.run(command, check=True, capture_output=True, env=dict(os.environ))
     return time.monotonic() - began
+
+
+def test_down_ends_no_process_but_a_server_of_this_home(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = Home.default().create()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as bystander:
+        said = {"url": "http://127.0.0.1:1", "pid": bystander.pid, "started_at": time.time()}
+        home.endpoint_file.write_text(json.dumps(said))
+        home.lock_file.write_text(f"{bystander.pid}\n")
+        assert main(["down"]) == 0
+        assert "nothing runs" in capsys.readouterr().err
+        assert bystander.poll() is None
+        bystander.kill()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wasmgrid.core.errors import TimedOutWaiting, Unavailable, Unreachable, WasmgridError
+from wasmgrid.core.errors import HomeInUse, TimedOutWaiting, Unavailable, Unreachable, WasmgridError
 from wasmgrid.home import Home, ServerEndpoint
 from wasmgrid.sdk import calls
 from wasmgrid.sdk.client import Client
@@ -19,6 +19,7 @@ from wasmgrid.sdk.problems import error_named
 
 READY_S = 60.0  # generous: on a busy machine every import is slow
 _POLL_S = 0.03
+_AGAIN_S = 0.3
 _TOLD = re.compile(r"^error\[(\w+)\]: (.*)$", re.MULTILINE)
 
 
@@ -32,11 +33,25 @@ def start_detached(
 ) -> ServerEndpoint:
     """Start `wasmgrid up` with these arguments, away from this terminal; returns when it answers.
 
-    `join`: where somebody else starts one in this home at the same time, that one will do. `environment` is added to
-    ours: secrets go there, not into arguments, which every process can read. Raises what the server said as it ended,
-    or `TimedOutWaiting`.
+    `join`: where somebody else starts one in this home at the same time, that one will do; where one is just stopping,
+    it is waited for. `environment` is added to ours: secrets go there, not into arguments, which every process can
+    read. Raises what the server said as it ended, or `TimedOutWaiting`.
     """
     home = Home.default().create()
+    ends_at = time.monotonic() + READY_S
+    while True:
+        try:
+            return _start(home, arguments, {**os.environ, **(environment or {})}, join=join, ends_at=ends_at)
+        except HomeInUse:
+            if not join or time.monotonic() > ends_at:
+                raise
+        time.sleep(_AGAIN_S)
+
+
+def _start(
+    home: Home, arguments: Sequence[str], environment: Mapping[str, str], *, join: bool, ends_at: float
+) -> ServerEndpoint:
+    """One process, until it answers or ends; with `join`, any that answers."""
     log = log_file()
     with log.open("ab") as output:
         before = output.tell()
@@ -46,19 +61,16 @@ def start_detached(
             stdout=output,
             stderr=output,
             cwd=home.path,
-            env={**os.environ, **(environment or {})},
+            env=environment,
             start_new_session=True,
         )
-    ends_at = time.monotonic() + READY_S
     while time.monotonic() < ends_at:
         endpoint = home.endpoint()
         if endpoint is not None and (join or endpoint.pid == process.pid) and _ready(endpoint):
             process.returncode = process.returncode or 0  # no warning that it is still running: it is meant to
             return endpoint
         if process.poll() is not None:
-            error = _why_it_ended(log, before)
-            if not (join and error.code == "home_in_use"):
-                raise error
+            raise _why_it_ended(log, before)
         time.sleep(_POLL_S)
     raise TimedOutWaiting(f"the server was not ready within {READY_S:g} s", hint=f"see {log}")
 
