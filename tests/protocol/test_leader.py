@@ -331,3 +331,14 @@ def test_a_build_whose_toolchain_turned_out_another_is_resolved_again() -> None:
     again = join(led, 1.0, worker=info(toolchains=[RUST]))
     [opened] = [one for one in again if isinstance(one, events.OpenBuild)]
     assert opened.toolchain == "rust-1"
+
+
+def test_build_only_ends_with_its_module_and_runs_nothing() -> None:
+    led = leader()
+    join(led)
+    [build] = sent(open_build(led, arrive(led, source=SOURCE, build_only=True)), wire.Assign)
+    built = BuildResult(build_id=9, attempt=build.attempt, worker_id="w1", outcome=exited(0), module_sha256="c" * 64)
+    commands = results(led, builds=[built])
+    assert not sent(commands, wire.Assign)
+    [record] = written(commands, events.Record)
+    assert [(one.job_id, one.state) for one in record.finished] == [(1, JobState.SUCCEEDED)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -64,19 +65,18 @@ class Performer:
             case events.OpenBuild():
                 self.spawn(self._open_build(command))
 
-    def spawn(self, coroutine: Awaitable[None]) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run it until `stop`; a failure ends the term, for a leader that lost a part of itself must not go on."""
-
-        async def run() -> None:
-            try:
-                await coroutine
-            except Exception:
-                log.exception("the leader's loop failed")
-                self._end()
-
-        task = asyncio.get_running_loop().create_task(run())
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None:
+            log.error("the leader's loop failed", exc_info=failure)
+            self._end()
 
     async def _send_loop(self) -> None:
         """One sender, so that messages to a worker keep their order. What cannot be sent is settled by heartbeats."""

@@ -86,6 +86,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     install: bool = True
     fail_fast: bool = False
+    build_only: bool = False
 
 
 class SourceRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +135,7 @@ class StoredSpec(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     install: bool = True
     fail_fast: bool = False
+    build_only: bool = False
 
     @property
     def limits(self) -> limits.Limits:

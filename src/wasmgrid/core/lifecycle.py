@@ -37,6 +37,7 @@ class JobEvent(StrEnum):
 TRANSITIONS: dict[tuple[JobState, JobEvent], JobState] = {
     (JobState.BUILDING, JobEvent.BUILT): JobState.QUEUED,
     (JobState.BUILDING, JobEvent.BUILD_FAILED): JobState.FAILED,
+    (JobState.BUILDING, JobEvent.SUCCEEDED): JobState.SUCCEEDED,  # build_only: the module is what was wanted
     (JobState.BUILDING, JobEvent.CANCELLED): JobState.CANCELLED,
     (JobState.QUEUED, JobEvent.MODULE_LOST): JobState.BUILDING,
     (JobState.RUNNING, JobEvent.MODULE_LOST): JobState.BUILDING,

@@ -16,6 +16,9 @@ from wasmgrid.protocol.tasks import Task
 def module_known(state: State, job: Job, module_sha256: str, *, build_ms: float, now: float) -> None:
     """A build, or an earlier one, gave the job its module."""
     job.module_sha256, job.build_ms, job.reason = module_sha256, build_ms, None
+    if job.spec.build_only:
+        state.write(Record(finished=[job.end(JobEvent.SUCCEEDED)]), finished=[job.id])
+        return
     job.state = advance(job.state, JobEvent.BUILT)
     job.ready_at = now
     queue_tasks(state, job, now)

@@ -82,11 +82,15 @@ class Job:
             event = JobEvent.CANCELLED
         else:
             event = JobEvent.FAILED if self.failed else JobEvent.SUCCEEDED
+        return self.end(event, result.outcome.message or "")
+
+    def end(self, event: JobEvent, message: str = "") -> FinishedJob:
+        """The job is over; what to write of it."""
         self.shown_state, self.state = self.state, advance(self.state, event)
         return FinishedJob(
             job_id=self.id,
             state=self.state,
-            message=result.outcome.message or "",
+            message=message,
             started_at=self.started_at,
             build_id=self.build_id,
             build_cached=self.build_cached,

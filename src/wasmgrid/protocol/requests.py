@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from wasmgrid.core.job import TaskResult
-from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.lifecycle import JobEvent, JobState
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.core.wire import Cancel
 from wasmgrid.protocol import buildlife, joblife
-from wasmgrid.protocol.events import JobArrived
+from wasmgrid.protocol.events import JobArrived, Record
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
@@ -19,7 +19,9 @@ def arrive(state: State, event: JobArrived, now: float) -> None:
     job = state.jobs.get(event.job_id)
     if job is None:
         job = state.jobs[event.job_id] = Job.of(event, now)
-        if job.module_sha256:
+        if job.module_sha256 and job.spec.build_only:
+            state.write(Record(finished=[job.end(JobEvent.SUCCEEDED)]), finished=[job.id])
+        elif job.module_sha256:
             joblife.queue_tasks(state, job, now)
         else:
             buildlife.resolve(state, job, now)

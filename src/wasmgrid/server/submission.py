@@ -44,6 +44,8 @@ def check(spec: JobSpec, ceiling: Ceiling) -> None:
             hint="give one of them" if spec.source is None else "leave one of them out",
             field="source",
         )
+    if spec.build_only and spec.source is None:
+        raise InvalidField("there is nothing to build: the job has a module already", field="build_only")
     for field in _CEILINGS:
         ceiling.check(field, getattr(spec, field))
     if spec.cpu_time_limit_s is not None and not spec.cpu_time_limit_s <= ceiling.time_limit_s:
