@@ -33,6 +33,18 @@ def test_hostile_26_a_start_function_that_never_ends(bench: Bench) -> None:
     bench.check_alive()
 
 
+def test_a_start_function_that_exits(bench: Bench) -> None:
+    guest = Guest().define("(func $out (call $proc_exit (i32.const 5))) (start $out)")
+    assert bench.run(guest).outcome.exit_code == 5
+    bench.check_alive()
+
+
+def test_a_start_function_that_traps(bench: Bench) -> None:
+    outcome = bench.run(Guest().define("(func $bad unreachable) (start $bad)")).outcome
+    assert (outcome.kind, outcome.trap_kind) == (OutcomeKind.TRAPPED, "unreachable")
+    bench.check_alive()
+
+
 SLEEP_AN_HOUR = """
     (i64.store (i32.const 512) (i64.const 0)) (i32.store8 (i32.const 520) (i32.const 0))
     (i32.store (i32.const 528) (i32.const 1)) (i64.store (i32.const 536) (i64.const 3600000000000))
@@ -93,6 +105,13 @@ def test_a_trap_with_memory_to_spare_is_a_trap(bench: Bench) -> None:
     assert (outcome.kind, outcome.trap_kind) == (OutcomeKind.TRAPPED, "unreachable")
 
 
+def test_a_trap_with_much_memory_taken_gets_a_hint(bench: Bench) -> None:
+    guest = Guest().do("(drop (memory.grow (i32.const 200))) unreachable")
+    outcome = bench.run(guest, memory_mb=20).outcome
+    assert (outcome.kind, outcome.trap_kind) == (OutcomeKind.TRAPPED, "unreachable")
+    assert "12.6 MiB of 20 MB" in (outcome.message or "")
+
+
 def test_a_module_that_starts_above_its_limit_is_told_so(bench: Bench) -> None:
     outcome = bench.run(Guest(pages=1000), memory_mb=20).outcome
     assert outcome.kind is OutcomeKind.REJECTED
@@ -114,7 +133,7 @@ def test_hostile_31_table_grow(bench: Bench) -> None:
 
 
 def test_modules_that_the_pool_refuses_still_run(bench: Bench) -> None:
-    for tables in ("(table 500000 funcref)", "(table 1 funcref) " * 20):
+    for tables in ("(table 500000 funcref)", "(table 1 funcref) " * 8):
         module = f'(module {tables} (func (export "_start")))'
         assert bench.run(module).outcome.exit_code == 0
 
@@ -139,6 +158,18 @@ def test_hostile_33_infinite_recursion(bench: Bench) -> None:
     outcome = bench.run(Guest().define(RECURSE).do("(drop (call $down (i32.const 1)))")).outcome
     assert (outcome.kind, outcome.trap_kind) == (OutcomeKind.TRAPPED, "stack_overflow")
     assert (outcome.backtrace or "").count("\n") < 60
+    bench.check_alive()
+
+
+def test_hostile_33_recursion_with_host_calls_at_the_bottom(bench: Bench) -> None:
+    guest = Guest().define(
+        """(func $down (param i32) (result i32)
+             (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 24)))
+             (drop (call $random_get (i32.const 32) (i32.const 8)))
+             (i32.add (i32.const 1) (call $down (local.get 0))))"""
+    )
+    outcome = bench.run(guest.do("(drop (call $down (i32.const 1)))")).outcome
+    assert (outcome.kind, outcome.trap_kind) == (OutcomeKind.TRAPPED, "stack_overflow")
     bench.check_alive()
 
 

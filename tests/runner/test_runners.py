@@ -194,6 +194,13 @@ def test_kill_9_of_the_agent_leaves_no_runner(tmp_path: Path) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
+def test_memory_of_a_large_guest_is_given_back(bench: Bench) -> None:
+    touch = "(drop (memory.grow (i32.const 3000))) (memory.fill (i32.const 0) (i32.const 1) (i32.const 196608000))"
+    assert bench.run(Guest().do(touch), memory_mb=300, tenant="large").outcome.exit_code == 0
+    pid = pid_of_next(bench, "large")
+    assert psutil.Process(pid).memory_info().rss < 100 << 20
+
+
 def test_a_spare_stays_small(bench: Bench) -> None:
     rss = psutil.Process(bench.runners.pids[-1]).memory_info().rss
     assert rss < 60 << 20

@@ -17,7 +17,7 @@ from wasmgrid.runner import scratch
 from wasmgrid.runner.capture import Capture
 from wasmgrid.runner.frames import CLOCK, CLOCK_LAYOUT, IO, Attempt, End, Left
 from wasmgrid.runner.program import Programs, entry, find_export, make_store
-from wasmgrid.runner.traps import Unrunnable, blame_memory, grown_out, outcome_of, output_limit
+from wasmgrid.runner.traps import GuestExit, Unrunnable, blame_memory, grown_out, outcome_of, output_limit
 from wasmgrid.runner.watch import Watch, Watchdog
 
 
@@ -93,7 +93,7 @@ class Attempts:
             ran.instantiate_ms = (time.perf_counter() - begun) * 1000
             _call(start, store, ran)
             _measure(attempt, store, instance, ran)
-        except (Unrunnable, wasmtime.Trap, wasmtime.WasmtimeError, UnicodeEncodeError) as error:
+        except (GuestExit, Unrunnable, wasmtime.Trap, wasmtime.WasmtimeError, UnicodeEncodeError) as error:
             ran.error = error.with_traceback(None)  # its frames would keep the store alive
         finally:
             self._watchdog.end()

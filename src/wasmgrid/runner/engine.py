@@ -18,8 +18,9 @@ _POOL_MEMORY_BYTES = 4 << 30  # reserved address space, not memory
 _POOL_TABLES, _POOL_TABLE_ELEMENTS = 4, 100_000
 _KEEP_RESIDENT_BYTES = 1 << 20  # memory zeroed by hand rather than given back: cheaper for small guests
 
-MAX_TABLE_ELEMENTS = 1_000_000
-MAX_TABLES = 100
+# Tables are the host's memory, on top of a guest's own: 8 bytes an element, 32 MB in all.
+MAX_TABLE_ELEMENTS = 500_000
+MAX_TABLES = 8
 
 
 def make_engine(*, metered: bool, pooled: bool) -> wasmtime.Engine:

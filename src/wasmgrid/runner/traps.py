@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import wasmtime
+from msgspec.structs import replace
 
 from wasmgrid.core.limits import MB, Limits
 from wasmgrid.core.outcome import Outcome, OutcomeKind, exited
@@ -14,6 +15,7 @@ from wasmgrid.runner.watch import Reason
 
 WASM_PAGE_BYTES = 65536
 _MAX_FRAMES = 40
+_MAX_NAME = 300
 _HOST_ERROR, _UNCAUGHT, _GC_HEAP = "host_error", "uncaught_exception", "gc_heap_out_of_memory"
 
 # What well-known runtimes write before they die of a refused allocation.
@@ -25,7 +27,7 @@ _OUT_OF_MEMORY_WORDS = re.compile(
 _FRAME = re.compile(r"^\s*\d+:\s+(?:0x[0-9a-f]+ - )?(.*)$", re.MULTILINE)
 _CAUSE = re.compile(r"^\s+(?:\d+: )?(?:wasm trap: )?(.+)$", re.MULTILINE)
 _MANGLED = ("_Z", "_R")
-_RUST_HASH = re.compile(r"::h[0-9a-f]{16}$")
+_RUST_HASH = re.compile(r"::h[0-9a-f]{16}$|\[[0-9a-f]{12,16}\]")
 
 
 class GuestExit(Exception):
@@ -85,16 +87,21 @@ def output_limit(message: str) -> Outcome:
 def blame_memory(outcome: Outcome, *, peak_bytes: int, grown_out: bool, stderr: bytes, limits: Limits) -> Outcome:
     """`outcome`, or out_of_memory where the guest most likely died of a refused allocation.
 
-    A refused growth is invisible to a host. `grown_out`: the guest's memory cannot grow by another page.
+    A refused growth is invisible to a host. `grown_out`: the guest's memory cannot grow by another page. A trap with
+    much of the memory taken stays one, and its message gets a hint.
     """
     failed = outcome.kind is OutcomeKind.TRAPPED or (outcome.kind is OutcomeKind.EXITED and outcome.exit_code != 0)
-    if not failed or not (grown_out or _OUT_OF_MEMORY_WORDS.search(stderr)):
+    if not failed:
         return outcome
-    return Outcome(
-        kind=OutcomeKind.OUT_OF_MEMORY,
-        message=f"its memory ended at {format_bytes(peak_bytes)}; memory_mb is {limits.memory_mb}",
-        backtrace=outcome.backtrace,
-    )
+    if grown_out or _OUT_OF_MEMORY_WORDS.search(stderr):
+        message = f"its memory ended at {format_bytes(peak_bytes)}; memory_mb is {limits.memory_mb}"
+        return Outcome(kind=OutcomeKind.OUT_OF_MEMORY, message=message, backtrace=outcome.backtrace)
+    if outcome.kind is OutcomeKind.TRAPPED and peak_bytes * 2 > limits.memory_mb * MB:
+        hint = (
+            f"its memory was at {format_bytes(peak_bytes)} of {limits.memory_mb} MB: perhaps an allocation was refused"
+        )
+        return replace(outcome, message=f"{outcome.message}; {hint}")
+    return outcome
 
 
 def grown_out(peak_bytes: int, declared_max_bytes: int | None, limits: Limits) -> bool:
@@ -129,7 +136,8 @@ def _backtrace(error: Exception, text: str) -> str | None:
     for number, name in enumerate(shown[:_MAX_FRAMES]):
         pretty = _RUST_HASH.sub("", name.partition("!")[2] or name)
         plain = raw[number] if number < len(raw) else None
-        lines.append(f"{number:3}: {printable(plain if plain and not plain.startswith(_MANGLED) else pretty)}")
+        chosen = plain if plain and not plain.startswith(_MANGLED) else pretty
+        lines.append(f"{number:3}: {printable(chosen[:_MAX_NAME])}")
     if len(shown) > _MAX_FRAMES:
         lines.append(f"   … {len(shown) - _MAX_FRAMES} more")
     return "\n".join(lines) or None
