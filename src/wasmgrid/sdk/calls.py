@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
-from uuid import uuid4
 
 import msgspec
 
@@ -81,7 +81,7 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
 def submit(spec: JobSpec, *, wait_s: float = 0.0) -> Call[views.Job]:
     """Submit a job; the answer comes when it is finished, or after `wait_s`. Safe to repeat: it carries a key."""
     if spec.idempotency_key is None:
-        spec = msgspec.structs.replace(spec, idempotency_key=uuid4().hex)
+        spec = msgspec.structs.replace(spec, idempotency_key=os.urandom(16).hex())
     body, content_type = _submission(spec)
     return Call(
         method="POST",
@@ -261,7 +261,7 @@ def _job_event(event: Event) -> views.Job | None:
 def _submission(spec: JobSpec) -> tuple[bytes, str]:
     if spec.source is None or _source_bytes(spec.source) <= INLINE_SOURCE_BYTES:
         return _given(spec), "application/json"
-    boundary = uuid4().hex
+    boundary = os.urandom(16).hex()
     bare = msgspec.structs.replace(spec, source=msgspec.structs.replace(spec.source, files={}))
     parts = [_part(boundary, 'name="spec"', "application/json", _given(bare))]
     for path, content in spec.source.files.items():
