@@ -57,6 +57,8 @@ def test_hostile_27_sleep_for_ever(bench: Bench) -> None:
     assert report.outcome.kind is OutcomeKind.TIMED_OUT
     assert not report.crashed  # it was killed on purpose
     assert report.stdout.data == b"zzz"  # what it said before is kept
+    assert report.stats.peak_memory_bytes == 2 * 65536  # and what it used is known
+    assert report.stats.wall_ms >= 300
     assert time.monotonic() - begun < GENEROUS_S
     bench.check_alive()
 

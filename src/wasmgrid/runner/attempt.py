@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import time
+from functools import partial
 
 import msgspec
 import wasmtime
@@ -15,7 +15,8 @@ from wasmgrid.core.limits import MB
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.runner import scratch
 from wasmgrid.runner.capture import Capture
-from wasmgrid.runner.frames import CLOCK, CLOCK_LAYOUT, IO, Attempt, End, Left
+from wasmgrid.runner.cell import Cell, Running
+from wasmgrid.runner.frames import Attempt, End, Left
 from wasmgrid.runner.program import Programs, entry, find_export, make_store
 from wasmgrid.runner.traps import GuestExit, Unrunnable, blame_memory, grown_out, outcome_of, output_limit
 from wasmgrid.runner.watch import Watch, Watchdog
@@ -42,8 +43,7 @@ class Attempts:
         self._stderr = stderr
         self._sized_scratch = sized_scratch
         self._programs = Programs()
-        with open(f"{IO}/{CLOCK}", "r+b") as file:
-            self._clock = mmap.mmap(file.fileno(), CLOCK_LAYOUT.size)
+        self._cell = Cell()
         scratch.wipe()
         self.spoiled = False  # whether the scratch could not be cleaned: this runner must end
 
@@ -84,15 +84,20 @@ class Attempts:
         store: wasmtime.Store | None = None
         try:
             program = self._programs.load(attempt.module, metered=attempt.metered)
-            ran.watch = self._watchdog.begin((attempt.attempt, attempt.index), attempt.limits, program.engine)
-            CLOCK_LAYOUT.pack_into(self._clock, 0, attempt.attempt, attempt.index, time.monotonic())
+            key = (attempt.attempt, attempt.index)
+            self._cell.write(Running(*key, time.monotonic(), 0.0, 0))
+            watch = ran.watch = Watch(key, attempt.limits, program.engine, self._cell)
+            self._watchdog.begin(watch)
             begun = time.perf_counter()
             store = make_store(program, attempt)
             instance = _instantiate(program.pre, store)
             start = entry(store, instance)
+            memory = _memory_of(store, instance)
+            if memory is not None:
+                watch.measure_memory = partial(memory.data_len, store)
             ran.instantiate_ms = (time.perf_counter() - begun) * 1000
             _call(start, store, ran)
-            _measure(attempt, store, instance, ran)
+            _measure(attempt, store, memory, ran)
         except (GuestExit, Unrunnable, wasmtime.Trap, wasmtime.WasmtimeError, UnicodeEncodeError) as error:
             ran.error = error.with_traceback(None)  # its frames would keep the store alive
         finally:
@@ -151,9 +156,13 @@ def _call(start: wasmtime.Func, store: wasmtime.Store, ran: Ran) -> None:
     ran.cpu_ms = (time.thread_time() - cpu_begun) * 1000
 
 
-def _measure(attempt: Attempt, store: wasmtime.Store, instance: wasmtime.Instance, ran: Ran) -> None:
+def _memory_of(store: wasmtime.Store, instance: wasmtime.Instance) -> wasmtime.Memory | None:
     memory = find_export(store, instance, "memory")
-    if isinstance(memory, wasmtime.Memory):
+    return memory if isinstance(memory, wasmtime.Memory) else None
+
+
+def _measure(attempt: Attempt, store: wasmtime.Store, memory: wasmtime.Memory | None, ran: Ran) -> None:
+    if memory is not None:
         ran.peak_bytes = memory.data_len(store)  # a memory never shrinks
         if ran.error is not None:
             most = memory.type(store).limits.max

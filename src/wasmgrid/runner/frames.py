@@ -24,8 +24,6 @@ from wasmgrid.core.outcome import Outcome
 MODULES, INPUTS, IO, SCRATCH = "modules", "in", "io", "scratch"
 STDOUT, STDERR = f"{IO}/stdout", f"{IO}/stderr"  # named pipes
 SPILL = ".spill"  # after the name of a pipe: the file that holds its bytes so far, where the guest lives long enough
-CLOCK = "clock"  # a file under box/io, shared memory between both sides
-CLOCK_LAYOUT = struct.Struct("<qqd")  # attempt and index of the guest that runs, when it started (monotonic)
 FRAME_LIMIT = 256 << 20  # args, env and stdin of a chunk; far above what the API accepts, so only a bug meets it
 _LENGTH = struct.Struct("<I")
 

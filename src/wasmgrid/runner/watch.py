@@ -23,6 +23,7 @@ import wasmtime
 
 from wasmgrid.core.limits import MB, Limits
 from wasmgrid.runner.capture import Capture
+from wasmgrid.runner.cell import Cell, Running
 from wasmgrid.runner.frames import Splitter, Stop
 
 QUIET_S = 0.004
@@ -42,10 +43,13 @@ class Reason(StrEnum):
 
 
 class Watch:
-    """What the thread knows of the attempt that runs now; made by `Watchdog.begin`."""
+    """What the thread knows of the attempt that runs now. Make it on the thread that will run the guest."""
 
-    def __init__(self, key: tuple[int, int], limits: Limits, engine: wasmtime.Engine) -> None:
+    def __init__(self, key: tuple[int, int], limits: Limits, engine: wasmtime.Engine, cell: Cell) -> None:
         self.key = key
+        self.measure_memory: Callable[[], int] | None = None  # reads one word, also while the guest runs
+        self._cell = cell
+        self._started = time.monotonic()
         self.reason: Reason | None = None
         self.watched = False
         self._limits = limits
@@ -53,18 +57,21 @@ class Watch:
         self._spill_due = time.monotonic() + _SPILL_S
         self._wall_due = time.monotonic() + limits.wall_s
         self._cpu = _cpu_clock()
-        self._cpu_due = None if limits.cpu_s is None else self._cpu() + limits.cpu_s
+        self._cpu_before = self._cpu()
 
     def stop(self, reason: Reason) -> None:
         """End the guest, for the first reason given."""
         if self.reason is None:
             self.reason = reason
+            peak = 0 if self.measure_memory is None else self.measure_memory()
+            self._cell.write(Running(*self.key, self._started, self._cpu() - self._cpu_before, peak))
             self._engine.increment_epoch()
 
     def look(self) -> float:
         """Stop the guest where a clock is due; answers how long nothing can become due, in seconds."""
         wall_left = self._wall_due - time.monotonic()
-        cpu_left = _LONGEST_WAIT_S if self._cpu_due is None else self._cpu_due - self._cpu()
+        cpu_s = self._limits.cpu_s
+        cpu_left = _LONGEST_WAIT_S if cpu_s is None else self._cpu_before + cpu_s - self._cpu()
         if wall_left <= 0:
             self.stop(Reason.WALL)
         if cpu_left <= 0:
@@ -115,13 +122,11 @@ class Watchdog:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
-    def begin(self, key: tuple[int, int], limits: Limits, engine: wasmtime.Engine) -> Watch:
-        """Watch over the guest that is about to start, on the calling thread."""
-        watch = Watch(key, limits, engine)
+    def begin(self, watch: Watch) -> None:
+        """Watch over the guest that is about to start."""
         with self._lock:
             self._current = watch
-        signal.setitimer(signal.ITIMER_REAL, min(QUIET_S, limits.wall_s))
-        return watch
+        signal.setitimer(signal.ITIMER_REAL, QUIET_S)
 
     def end(self) -> None:
         """The guest is done: from here on the outputs are the caller's."""

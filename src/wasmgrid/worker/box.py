@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import struct
 import subprocess
 from collections import OrderedDict
 from pathlib import Path
 
-from wasmgrid.runner.frames import CLOCK, CLOCK_LAYOUT, INPUTS, IO, MODULES, SCRATCH, SPILL, STDERR, STDOUT
+from wasmgrid.runner import cell
+from wasmgrid.runner.frames import INPUTS, IO, MODULES, SCRATCH, SPILL, STDERR, STDOUT
 from wasmgrid.worker.task import PreparedModule, TaskKey
 
 _KEPT_MODULES = 32  # more than a runner keeps loaded; a linked file cannot be evicted from the module cache
@@ -55,9 +55,9 @@ class Box:
             (path / name).chmod(mode)
         for pipe in (STDOUT, STDERR):
             os.mkfifo(path / pipe, 0o600)
-        (path / IO / CLOCK).write_bytes(bytes(CLOCK_LAYOUT.size))
+        (path / cell.NAME).write_bytes(bytes(cell.SIZE))
         if user is not None:
-            for name in (IO, SCRATCH, STDOUT, STDERR, f"{IO}/{CLOCK}"):
+            for name in (IO, SCRATCH, STDOUT, STDERR, cell.NAME):
                 os.chown(path / name, user, user)
 
     def add_module(self, module: PreparedModule) -> str:
@@ -74,16 +74,12 @@ class Box:
         return name
 
     def spilled(self, stream: str) -> Path:
-        """The file of a live attempt's `stream` (stdout, stderr); `guest_started` tells whether it is that one's."""
+        """The file of a live attempt's `stream` (stdout, stderr); `running` tells whether it is that one's."""
         return self.path / IO / f"{stream}{SPILL}"
 
-    def guest_started(self, key: TaskKey) -> float | None:
-        """When the guest of this attempt started, on the monotonic clock; None where it did not."""
-        try:
-            attempt, index, started = CLOCK_LAYOUT.unpack((self.path / IO / CLOCK).read_bytes())
-        except (OSError, struct.error):
-            return None
-        return started if (attempt, index) == key else None
+    def running(self, key: TaskKey) -> cell.Running | None:
+        """What the runner says of this attempt; None where its guest has not started."""
+        return cell.read(self.path, key)
 
     def clear_inputs(self) -> None:
         """Remove what `inputs.lay_out` put in. Blocking."""

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from wasmgrid.core.job import INLINE_BYTES, Stats
 from wasmgrid.core.outcome import Outcome, OutcomeKind
+from wasmgrid.runner.cell import Running
 from wasmgrid.runner.frames import IO, End, Left, Stream
 from wasmgrid.worker.box import Box, remove_tree
 from wasmgrid.worker.task import ArtifactFile, OutputFile, RunnerReport, RunnerTask, TaskKey
@@ -52,16 +53,24 @@ class Reports:
         self, box: Box, task: RunnerTask, verdict: Outcome | None, how: str, begun: float, cpu_enforced: bool
     ) -> RunnerReport:
         """The report of an attempt whose runner died: killed for `verdict`, or crashed. `begun` is monotonic."""
-        wall_s = time.monotonic() - begun
-        stdout, stderr = (self._spilled(box, task, stream) for stream in ("stdout", "stderr"))
+        running = box.running(task.key)
+        wall_s = time.monotonic() - (begun if running is None else max(begun, running.started))
+        stdout, stderr = (self._spilled(box, task, stream, running) for stream in ("stdout", "stderr"))
         now = time.time()
+        stats = Stats(
+            wall_ms=wall_s * 1000,
+            cpu_ms=0.0 if running is None else running.cpu_s * 1000,
+            peak_memory_bytes=0 if running is None else running.peak_bytes,
+            output_bytes=stdout.size + stderr.size,
+            cpu_enforced=cpu_enforced,
+        )
         return RunnerReport(
             attempt=task.attempt,
             index=task.index,
             outcome=verdict or Outcome(kind=OutcomeKind.LOST, message=f"its runner died: {how}"),
             stdout=stdout,
             stderr=stderr,
-            stats=Stats(wall_ms=wall_s * 1000, output_bytes=stdout.size + stderr.size, cpu_enforced=cpu_enforced),
+            stats=stats,
             crashed=verdict is None,
             started_at=now - wall_s,
             finished_at=now,
@@ -69,7 +78,7 @@ class Reports:
 
     def read_live(self, box: Box, key: TaskKey, stream: str, offset: int, size: int) -> bytes:
         """At most `size` bytes of a live attempt's output from `offset`; empty where it has none yet."""
-        if box.guest_started(key) is None:
+        if box.running(key) is None:
             return b""
         with contextlib.suppress(OSError):
             descriptor = os.open(box.spilled(stream), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -91,9 +100,8 @@ class Reports:
         size = stream.size if stream.file is None or path is not None else len(stream.data)
         return OutputFile(data=stream.data, size=size, truncated=stream.truncated, path=path, tail=stream.tail)
 
-    def _spilled(self, box: Box, task: RunnerTask, stream: str) -> OutputFile:
-        started = box.guest_started(task.key) is not None
-        path = self._take_out(box, task.key, box.spilled(stream).name) if started else None
+    def _spilled(self, box: Box, task: RunnerTask, stream: str, running: Running | None) -> OutputFile:
+        path = None if running is None else self._take_out(box, task.key, box.spilled(stream).name)
         if path is None:
             return OutputFile()
         size = min(path.stat().st_size, task.limits.output_bytes)

@@ -203,9 +203,9 @@ class Runners:
     def _look_at_clock(self, live: _Live) -> None:
         """The attempt's time is over, counted from its frame: but the guest's own counts from its start."""
         limits = live.task.limits
-        started = live.child.box.guest_started(live.task.key)
+        running = live.child.box.running(live.task.key)
         latest = live.begun + _SETUP_S
-        due = min(latest if started is None else started, latest) + limits.wall_s + KILL_AFTER_S
+        due = min(latest if running is None else running.started, latest) + limits.wall_s + KILL_AFTER_S
         if (left := due - time.monotonic()) > 0:
             self._arm(live, left, self._look_at_clock)
             return

@@ -1,0 +1,49 @@
+"""A few bytes of shared memory in which a runner says what runs now, since when, and what it has used so far.
+
+The agent reads it to time each attempt by its guest's own start, and to know of an attempt that it has to kill what
+nobody else could tell any more.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+from wasmgrid.runner.frames import IO
+
+NAME = f"{IO}/cell"
+_LAYOUT = struct.Struct("<qqddq")
+SIZE = _LAYOUT.size
+
+
+class Running(NamedTuple):
+    """The attempt, when its guest started (monotonic), its cpu seconds and peak memory as of its being stopped."""
+
+    attempt: int
+    task_index: int
+    started: float
+    cpu_s: float
+    peak_bytes: int
+
+
+class Cell:
+    """The runner's side, which writes."""
+
+    def __init__(self) -> None:
+        with open(NAME, "r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), SIZE)
+
+    def write(self, running: Running) -> None:
+        """What runs now."""
+        _LAYOUT.pack_into(self._memory, 0, *running)
+
+
+def read(box: Path, key: tuple[int, int]) -> Running | None:
+    """The agent's side: what the runner of `box` says of the attempt `key`; None where its guest has not started."""
+    try:
+        running = Running(*_LAYOUT.unpack((box / NAME).read_bytes()))
+    except (OSError, struct.error):
+        return None
+    return running if (running.attempt, running.task_index) == key else None
