@@ -1,13 +1,8 @@
-"""`build`: source in, .wasm out, nothing run.
-
-The grid compiles for jobs. So this submits one that no worker may run (it requires a label that none has), takes the
-module once it is built, and cancels it.
-"""
+"""`build`: source in, .wasm out, nothing run."""
 
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +20,6 @@ from wasmgrid.sdk import calls, prepare
 from wasmgrid.sdk.client import Client
 from wasmgrid.sdk.views import Job
 
-_SETTLES_S = 0.02  # a job's state may be ahead of the row that names its module
-NEVER_RUN = {"wasmgrid-build": "only"}
-
 
 @click.command()
 @click.argument("program", metavar="FILE|DIRECTORY|-")
@@ -41,13 +33,13 @@ def build(program: str, output: str | None, server: str | None, **source: Any) -
     """
     name = "stdin" if program == "-" else Path(program).resolve().name
     prepared = prepare.job(
-        **program_of(program, source["language"]), name=f"build {name}"[:200], require=NEVER_RUN, **source
+        **program_of(program, source["language"]), name=f"build {name}"[:200], build_only=True, **source
     )
     if prepared.spec.source is None:
         raise InvalidField(f"{name} is a .wasm already", hint=f"run it: wasmgrid run {program}", field="source")
     connection = client_or_start(server)
     job = _built(connection, connection.submit(prepared.spec, prepared.blobs).id)
-    if job.done:
+    if job.module_sha256 is None:
         return ending.tell(job)
     said = connection.send(calls.diagnostics(job.id))
     sys.stderr.write(render.diagnostics(said, colour=wants_colour(sys.stderr)))
@@ -61,21 +53,15 @@ def build(program: str, output: str | None, server: str | None, **source: Any) -
 
 
 def _built(connection: Client, job_id: int) -> Job:
-    """The job once it has its module, or failed; it is cancelled before it could wait for a worker for ever."""
+    """The job once it has its module, or failed; what it waits for is said meanwhile."""
     progress = Progress()
     try:
-        job = connection.job(job_id)
-        while not job.done and job.module_sha256 is None:
-            for job in connection.stream(calls.events(job_id)):
-                if job.done or job.state != "building":
-                    break
+        for job in connection.stream(calls.events(job_id)):
+            if not job.done:
                 progress.say(waiting_for(job))
-            time.sleep(_SETTLES_S)
-            job = connection.job(job_id)
-        return job
     finally:
         progress.clear()
-        connection.cancel(job_id)
+    return connection.wait(job_id)
 
 
 def _how(job: Job) -> str:

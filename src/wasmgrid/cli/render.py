@@ -140,7 +140,7 @@ def _details(job: Job) -> Iterator[tuple[str, str]]:
     result = job.result
     if result is not None:
         yield "outcome", outcome(job)
-        if result.message and result.outcome != "exited":
+        if result.message and result.outcome != "exited" and result.message != job.state_reason:
             yield "message", result.message
     yield "submitted", when(job.submitted_at)
     if job.build is not None and job.build.toolchain:
