@@ -16,6 +16,7 @@ from pathlib import Path
 from wasmgrid.core.digest import sha256_hex
 from wasmgrid.core.errors import ToolchainUnavailable
 
+INSTALLED = "/var/lib/dpkg/status"  # what this machine has
 _NEEDED = ("apt-get", "apt-cache", "dpkg-deb")
 _NEVER = (
     "libc6",
@@ -67,7 +68,7 @@ def _options(state: Path) -> list[str]:
         (state / name).mkdir(parents=True, exist_ok=True)
     values = {
         "Dir::State": state / "state",
-        "Dir::State::status": "/var/lib/dpkg/status",
+        "Dir::State::status": INSTALLED,
         "Dir::Cache": state / "cache",
         "APT::Sandbox::User": "root" if os.geteuid() == 0 else "",
         "Acquire::Retries": 2,

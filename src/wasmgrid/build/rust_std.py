@@ -27,11 +27,16 @@ _LIBRARIES = """
 
 # rustc calls its linker as `LINKER -flavor wasm ...`; zig's wasm-ld is that flavour and knows no such option.
 _WASM_LINKER = '#!/bin/sh\n[ "$1" = -flavor ] && shift 2\nexec "$WASMGRID_ZIG" wasm-ld "$@"\n'
-# Build scripts and procedural macros are native programs. A machine's own gcc links them faster; without one, zig does.
+# Build scripts and procedural macros are native programs. A machine's own gcc links them; without one zig does, which
+# makes a C library for it first, in a cache that it must be able to write to: from then on it starts with a copy.
 _HOST_LINKER = """\
 #!/bin/sh
 [ -x /usr/bin/gcc ] && exec /usr/bin/gcc "$@"
-export ZIG_GLOBAL_CACHE_DIR="${TMPDIR:-/tmp}/zig-host" ZIG_LOCAL_CACHE_DIR="${TMPDIR:-/tmp}/zig-host"
+cache="${TMPDIR:-/tmp}/zig-host" made="${0%/*}/../host-cache"
+if [ -d "$made" ] && [ ! -d "$cache" ]; then
+    cp -r "$made" "$cache.$$" && mv -T "$cache.$$" "$cache" 2>/dev/null || rm -rf "$cache.$$"
+fi
+export ZIG_GLOBAL_CACHE_DIR="$cache" ZIG_LOCAL_CACHE_DIR="$cache"
 exec "$WASMGRID_ZIG" cc -target MACHINE-linux-gnu "$@"
 """
 
@@ -45,7 +50,7 @@ def install_rust(into: Installation) -> None:
     into.step("sources", lambda: _sources(into.root, sources))
     into.phase("Rust standard library: compiling", 0.2)
     into.step("std", lambda: _std(into, sources))
-    into.step("tidy", lambda: _tidy(into.root))
+    into.step("tidy", lambda: _tidy(into.root, into.scratch))
 
 
 def _layout(root: Path) -> None:
@@ -129,8 +134,11 @@ def _std(into: Installation, sources: Path) -> None:
         shutil.copy(into.tool("sysroot") / "lib" / name, library / "self-contained")
 
 
-def _tidy(root: Path) -> None:
-    for name in ("src", "share", "lib/rustlib/src", "lib/rustlib/etc"):
+def _tidy(root: Path, scratch: Path) -> None:
+    made = scratch / "zig-host"
+    if made.is_dir():
+        made.rename(root / "host-cache")
+    for name in ("src", "share", "etc", "var", "lib/rustlib/src", "lib/rustlib/etc"):
         shutil.rmtree(root / name, ignore_errors=True)
     for directory, _, files in os.walk(root / "lib"):
         for name in files:
