@@ -39,12 +39,12 @@ PROBE = """
             if getattr(libc, name)(*arguments) < 0:
                 raise OSError(ctypes.get_errno(), name)
         return attempt(run)
-    threads = []
+    threads, entries = [], []
     thread = threading.Thread(target=lambda: threads.append(1))
     thread.start(); thread.join()
     print(json.dumps({
         "held": msgspec.to_builtins(held),
-        "root": sorted(os.listdir(".")) if os.access(".", os.R_OK) else None,
+        "root": sorted(entries) if attempt(lambda: entries.extend(os.listdir("."))) == "done" else None,
         "passwd": attempt(lambda: os.close(os.open("/etc/passwd", os.O_RDONLY))),
         "home": attempt(lambda: os.listdir(box)),
         "write": attempt(lambda: os.mkdir("new")),
@@ -92,7 +92,7 @@ def test_nothing_of_the_machine_is_left(tmp_path: Path) -> None:
     if held["root"] == "pivot_root":
         assert found["root"] == ["in", "io", "modules", "scratch"]
     if held["root"] != "none":
-        assert (found["passwd"], found["home"]) == ("ENOENT", "ENOENT")
+        assert {found["passwd"], found["home"]} <= {"ENOENT", "EACCES"}
     if held["root"] == "pivot_root":
         assert (found["write"], found["module"], found["input"]) == ("EROFS", "EROFS", "EROFS")
     whole = held["root"] == "pivot_root" and held["seccomp"] and held["namespaces"] and held["unprivileged"]

@@ -66,6 +66,8 @@ def _confine_linux(setup: Setup) -> Confinement:
     if os.getppid() != setup.parent_pid:
         os._exit(113)
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    if root == "none":
+        root = _close_files(missing)
     return Confinement(
         platform="linux",
         namespaces=namespaces,
@@ -113,8 +115,17 @@ def _narrow(setup: Setup, mounts: bool, missing: list[str]) -> tuple[str, bool]:
             missing.append(f"chroot: {error.strerror or error}")
         else:
             return "chroot", False
-    missing.append("a narrowed file system: other files of this user can be read by whoever breaks out of a guest")
     return "none", False
+
+
+def _close_files(missing: list[str]) -> str:
+    """Where no other / could be had: close the files of this one to us."""
+    try:
+        linux.landlock([MODULES, INPUTS], [IO, SCRATCH])
+    except OSError as error:
+        missing.append(f"landlock: {error.strerror or error}; this user's files are open to who breaks out of a guest")
+        return "none"
+    return "landlock"
 
 
 def _pivot(setup: Setup) -> None:

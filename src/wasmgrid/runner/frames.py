@@ -45,8 +45,8 @@ class Setup(msgspec.Struct, frozen=True, array_like=True):
 class Confinement(msgspec.Struct, frozen=True, kw_only=True):
     """What holds a runner besides WebAssembly itself; `missing` says, in words, what this machine did not allow.
 
-    `namespaces` among user, mount, net, ipc, uts; `root`: how the file system was narrowed (pivot_root, chroot or
-    none); `sized_scratch`: the scratch is a tmpfs of exactly `disk_mb`, else it is watched.
+    `namespaces` among user, mount, net, ipc, uts; `root`: how the file system was narrowed (pivot_root, chroot,
+    landlock or none); `sized_scratch`: the scratch is a tmpfs of exactly `disk_mb`, else it is watched.
     """
 
     platform: str

@@ -1,9 +1,5 @@
 """Modules on a worker's disk, fetched once, and their machine code, compiled once.
 
-Machine code is trusted by the runtime that loads it, so only files that this cache has compiled itself ever reach a
-runner: each has a tag made with a key that never leaves the (private) directory, over its content, its module and the
-runtime it was made for. A file that does not match its tag is compiled again.
-
     <directory>/key             <directory>/modules/<sha256>.wasm
     <directory>/precompiled/<sha256>[-metered]-<runtime>.cwasm, and .tag beside it
 """
@@ -12,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import os
 import platform
 import secrets
@@ -31,6 +25,7 @@ from wasmgrid.core.outcome import Outcome
 from wasmgrid.runner.runtime import identity
 from wasmgrid.worker.box import remove_tree
 from wasmgrid.worker.capacity import memory_bytes
+from wasmgrid.worker.machine_code import MachineCode, digest, write
 from wasmgrid.worker.precompile import precompile
 from wasmgrid.worker.task import PreparedModule
 
@@ -41,8 +36,6 @@ _REMEMBERED_REFUSALS = 1000
 
 Fetch = Callable[[Path], Awaitable[object]]
 """Brings the module to a path, whole or not at all."""
-
-_Signature = tuple[int, int, int]
 
 log = structlog.get_logger()
 
@@ -66,13 +59,11 @@ class ModuleCache:
         self._keep_bytes = keep_bytes
         self._runtime = identity(version("wasmtime"), f"{platform.system()}-{platform.machine()}")
         self._modules = directory / "modules"
-        self._precompiled = directory / "precompiled"
         self._work = directory / "work"
         remove_tree(self._work)  # a former life's
-        for path in (directory, self._modules, self._precompiled, self._work):
+        for path in (directory, self._modules, self._work):
             path.mkdir(parents=True, mode=0o700, exist_ok=True)
-        self._key = _key(directory / "key")
-        self._verified: dict[str, _Signature] = {}
+        self._code = MachineCode(directory / "precompiled", directory / "key")
         self._refused: dict[str, Outcome] = {}
         self._users: dict[str, int] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -107,7 +98,7 @@ class ModuleCache:
         """Keep a module that was built here, so that it need not be fetched. Raises OSError."""
         path = self._modules / f"{sha256}.wasm"
         if not path.exists():
-            await asyncio.to_thread(_write, path, data)
+            await asyncio.to_thread(write, path, data)
 
     @property
     def count(self) -> int:
@@ -118,12 +109,12 @@ class ModuleCache:
         self, sha256: str, fetch: Fetch, metered: bool, on_precompile: Callable[[], None]
     ) -> PreparedModule | Outcome:
         name = f"{sha256}{'-metered' if metered else ''}-{self._runtime}"
-        if (quick := self._quick(sha256, name, metered)) is not None:
-            return quick
+        if self._code.known(name):
+            return self._prepared(sha256, name, metered)
         async with self._locks.setdefault(sha256, asyncio.Lock()):
             if name in self._refused:
                 return self._refused[name]
-            if await asyncio.to_thread(self._verify, name):
+            if await asyncio.to_thread(self._code.verify, name):
                 return self._prepared(sha256, name, metered)
             begun = time.perf_counter()
             fetched = await self._have(sha256, fetch)
@@ -143,15 +134,6 @@ class ModuleCache:
                 precompile_cached=False,
             )
 
-    def _quick(self, sha256: str, name: str, metered: bool) -> PreparedModule | None:
-        """Without a thread: verified in this life, and untouched since."""
-        path = self._precompiled / f"{name}.cwasm"
-        with contextlib.suppress(OSError):
-            if self._verified.get(name) == _signature(path):
-                os.utime(self._precompiled / f"{name}.tag")  # what eviction goes by
-                return self._prepared(sha256, name, metered)
-        return None
-
     def _prepared(
         self,
         sha256: str,
@@ -165,7 +147,7 @@ class ModuleCache:
     ) -> PreparedModule:
         return PreparedModule(
             sha256=sha256,
-            path=self._precompiled / f"{name}.cwasm",
+            path=self._code.path(name),
             metered=metered,
             fetch_ms=fetch_ms,
             precompile_ms=precompile_ms,
@@ -184,13 +166,13 @@ class ModuleCache:
         """Bring the module where it is missing or damaged; whether it had to be brought."""
         path = self._modules / f"{sha256}.wasm"
         if path.exists():
-            if await asyncio.to_thread(_digest, path) == sha256:
+            if await asyncio.to_thread(digest, path) == sha256:
                 os.utime(path)
                 return False
             log.warning("module.damaged", sha256=sha256)
             path.unlink()
         await fetch(path)
-        if await asyncio.to_thread(_digest, path) != sha256:
+        if await asyncio.to_thread(digest, path) != sha256:
             path.unlink(missing_ok=True)
             raise DigestMismatch(f"the module {sha256[:12]} came in with another content")
         return True
@@ -209,96 +191,26 @@ class ModuleCache:
                     cpu_s=self._cpu_s,
                 )
                 if refusal is None:
-                    await asyncio.to_thread(self._vouch, fresh, name)
+                    await asyncio.to_thread(self._code.put, fresh, name)
                     await asyncio.to_thread(self._evict)
                 return refusal
             finally:
                 fresh.unlink(missing_ok=True)
 
-    # ---- what vouches for a file
-
-    def _vouch(self, fresh: Path, name: str) -> None:
-        fresh.chmod(0o444)  # runners, which are other users where that is possible, read it
-        _write(self._precompiled / f"{name}.tag", self._tag(name, _digest(fresh)).encode())
-        path = self._precompiled / f"{name}.cwasm"
-        fresh.replace(path)
-        self._verified[name] = _signature(path)
-
-    def _verify(self, name: str) -> bool:
-        path = self._precompiled / f"{name}.cwasm"
-        try:
-            before = _signature(path)
-            tag = (self._precompiled / f"{name}.tag").read_text()
-            good = hmac.compare_digest(tag, self._tag(name, _digest(path))) and before == _signature(path)
-        except (OSError, ValueError):
-            return False
-        if good:
-            self._verified[name] = before
-        else:
-            log.warning("precompiled.poisoned", name=name)
-            self._drop(name)
-        return good
-
-    def _tag(self, name: str, digest: str) -> str:
-        return hmac.new(self._key, f"{name} {digest}".encode(), hashlib.sha256).hexdigest()
-
-    def _drop(self, name: str) -> None:
-        self._verified.pop(name, None)
-        (self._precompiled / f"{name}.cwasm").unlink(missing_ok=True)
-        (self._precompiled / f"{name}.tag").unlink(missing_ok=True)
-
     def _evict(self) -> None:
         """Drop modules and machine code, last used longest ago first, until the rest fits. What is held stays."""
-        entries: list[tuple[float, int, str, Path]] = []
+        entries: list[tuple[float, int, str, Callable[[str], None]]]
+        entries = [(used, size, name, self._code.drop) for used, size, name in self._code.entries()]
         for path in self._modules.glob("*.wasm"):
             status = path.stat()
-            entries.append((status.st_mtime, status.st_size, path.stem, path))
-        for path in self._precompiled.glob("*.tag"):
-            with contextlib.suppress(OSError):
-                size = path.with_suffix(".cwasm").stat().st_size
-                entries.append((path.stat().st_mtime, size, path.stem, path))
+            entries.append((status.st_mtime, status.st_size, path.stem, self._drop_module))
         total = sum(size for _, size, _, _ in entries)
-        for _, size, name, path in sorted(entries):
+        for _, size, name, drop in sorted(entries, key=lambda entry: entry[0]):
             if total <= self._keep_bytes:
                 return
-            if name[:64] in self._users:
-                continue
-            total -= size
-            if path.suffix == ".wasm":
-                path.unlink(missing_ok=True)
-            else:
-                self._drop(name)
+            if name[:64] not in self._users:
+                drop(name)
+                total -= size
 
-
-def _key(path: Path) -> bytes:
-    with contextlib.suppress(FileNotFoundError):
-        if len(key := path.read_bytes()) == 32:
-            return key
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key := secrets.token_bytes(32))
-    return key
-
-
-def _signature(path: Path) -> _Signature:
-    """Changes with every write to the file by an honest program; a runner that was broken out of sees it read-only.
-
-    The change time is left out because every link into a runner's box changes it.
-    """
-    status = path.lstat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    def _drop_module(self, sha256: str) -> None:
+        (self._modules / f"{sha256}.wasm").unlink(missing_ok=True)
