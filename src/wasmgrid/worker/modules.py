@@ -1,7 +1,7 @@
 """Modules on a worker's disk, fetched once, and their machine code, compiled once.
 
-    <directory>/key             <directory>/modules/<sha256>.wasm
-    <directory>/precompiled/<sha256>[-metered]-<runtime>.cwasm, and .tag beside it
+<directory>/key             <directory>/modules/<sha256>.wasm
+<directory>/precompiled/<sha256>[-metered]-<runtime>.cwasm, and .tag beside it
 """
 
 from __future__ import annotations
