@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
 
 from wasmgrid.build.limits import BuildLimits
 from wasmgrid.build.toolchains import LANGUAGES
-from wasmgrid.cli.main import COMMANDS
+from wasmgrid.cli.main import COMMANDS, root
 from wasmgrid.core.job import JobSpec
 from wasmgrid.core.lifecycle import TRANSITIONS
 from wasmgrid.core.limits import MB, Ceiling
@@ -159,3 +160,25 @@ def test_decision_records_have_one_form() -> None:
         assert record.name.startswith(f"{number:04d}-")
         assert text.startswith(f"# {number}. ")
         assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"]
+
+
+def typed_commands(page: Path) -> list[tuple[str, list[str]]]:
+    """(command, its flags) of every line in a code block of `page` that types wasmgrid."""
+    lines = re.findall(r"^(?:    (?:\$ )?|\$ )wasmgrid ([a-z]+)\b(.*)$", read(page), re.MULTILINE)
+    return [
+        (name, re.findall(r"(?<![\w-])(?:--[a-z][a-z-]*|-[a-z](?![\w-]))", re.split(r" -- |[|;#]", rest)[0]))
+        for name, rest in lines
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_flags_that_are_shown_exist(page: Path) -> None:
+    context = click.Context(root)
+    for name, flags in typed_commands(page):
+        if f"No such command '{name}'" in read(page):
+            continue
+        command = root.get_command(context, name)
+        assert command is not None, f"{page.name} types wasmgrid {name}"
+        commands = [command, *(command.commands.values() if isinstance(command, click.Group) else [])]
+        known = {flag for each in commands for option in each.params for flag in [*option.opts, *option.secondary_opts]}
+        assert set(flags) <= known | {"--help"}, f"{page.name} types wasmgrid {name} with {set(flags) - known}"
