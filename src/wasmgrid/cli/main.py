@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TextIO
 
 import click
@@ -94,8 +96,7 @@ def root(ctx: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    _prepare_streams()
     try:
         result = root.main(args=arguments, prog_name="wasmgrid", standalone_mode=False)
         sys.stdout.flush()
@@ -115,6 +116,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _give_up(sys.stdout)
         return WASMGRID_FAILED
     return result if isinstance(result, int) else 0
+
+
+def _prepare_streams() -> None:
+    """Text that the terminal's encoding lacks is shown escaped; a stream that was closed (`>&-`) goes nowhere."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 -- until the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _give_up(stream: TextIO) -> None:
