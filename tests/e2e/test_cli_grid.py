@@ -50,7 +50,7 @@ def test_two_runs_at_once_start_one_grid(nothing: Grid) -> None:
 
 
 def test_an_idle_grid_stops_by_itself(nothing: Grid) -> None:
-    nothing.up("--idle-exit", "5s")
+    nothing.up("--idle-exit", "10s")
     assert nothing.gone()
 
 

@@ -297,3 +297,21 @@ def test_errors_are_ours(scripted: Scripted) -> None:
     scripted.respond = lambda _: Answer(b"<html>", 502, "text/html")
     with Client(scripted.url) as client, pytest.raises(WasmgridError, match="502"):
         client.send(calls.version())
+
+
+def test_all_jobs_page_by_page(scripted: Scripted) -> None:
+    def respond(asked: Asked) -> Answer:
+        last = "cursor=2" in asked.target
+        return Answer({"jobs": [{"id": 1}] if last else [{"id": 3}, {"id": 2}], "next_cursor": None if last else "2"})
+
+    async def collect() -> list[int]:
+        async with AsyncClient(scripted.url) as client:
+            return [job.id async for job in client.jobs(state="failed")]
+
+    scripted.respond = respond
+    with Client(scripted.url) as client:
+        assert [job.id for job in client.jobs(state="failed")] == [3, 2, 1]
+    assert asyncio.run(collect()) == [3, 2, 1]
+    assert [asked.target for asked in scripted.asked[:2]] == [
+        "/v1/jobs?state=failed&limit=100", "/v1/jobs?state=failed&limit=100&cursor=2",
+    ]  # fmt: skip

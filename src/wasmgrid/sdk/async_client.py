@@ -118,6 +118,17 @@ class AsyncClient:
         """All attempts of a job that ended, oldest first."""
         return (await self.send(calls.attempts(job_id))).attempts
 
+    async def jobs(self, *, state: str | None = None, name: str | None = None) -> AsyncIterator[views.Job]:
+        """All jobs, newest first, fetched as they are asked for."""
+        cursor: str | int | None = None
+        while True:
+            page = await self.send(calls.jobs(state=state, name=name, limit=100, cursor=cursor))
+            for job in page.jobs:
+                yield job
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
     # -- one exchange -------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
