@@ -56,7 +56,7 @@ class Child:
 
     @classmethod
     async def start(cls, directory: Path, number: int, disk_mb: int) -> Child:
-        """A confined runner that waits for work; raises `Unavailable` where it does not come up."""
+        """A confined runner that waits for work; raises `Unavailable` where it does not come up. Don't cancel it."""
         user = runner_user(number)
         box = Box(directory, user=user)
         ours, theirs = socket.socketpair()
@@ -70,17 +70,18 @@ class Child:
             async with asyncio.timeout(START_S):
                 ready = await child._ready
         except (TimeoutError, RunnerDied, OSError) as error:
-            child.kill()
-            await child.gone()
+            await child._fail()
             raise Unavailable(f"a runner did not come up: {error or 'it took too long'}") from error
-        except asyncio.CancelledError:
-            child.kill()
-            raise
         if ready.confinement is None:
-            await child.gone()
+            await child._fail()
             raise Unavailable(ready.error, hint="see: wasmgrid doctor")
         child.confinement, child.rss_bytes = ready.confinement, ready.rss_bytes
         return child
+
+    async def _fail(self) -> None:
+        self.kill()
+        await self.gone()
+        await asyncio.to_thread(self.box.remove)
 
     @property
     def pid(self) -> int:

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import secrets
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import structlog
-
-from wasmgrid.core.errors import InvalidField, TooLarge, Unavailable
+from wasmgrid.core.errors import InvalidField, TooLarge
 from wasmgrid.core.limits import DEFAULT_DISK_MB
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.core.wire import FRAME_BYTES, TailChunk
 from wasmgrid.runner.frames import INPUTS, Attempt, Confinement
-from wasmgrid.worker.box import remove_tree
 from wasmgrid.worker.cgroups import CpuCaps
 from wasmgrid.worker.child import Child, RunnerDied
 from wasmgrid.worker.inputs import Layout, lay_out
+from wasmgrid.worker.pool import Pool
 from wasmgrid.worker.report import Reports
 from wasmgrid.worker.task import RunnerReport, RunnerTask, TaskKey
 
 IDLE_S = 30.0
 KILL_AFTER_S = 0.1  # a guest that has not heard the end of its time by then is blocked in a host call
 _SETUP_S = 60.0  # at most this long for loading a module and copying inputs, before a guest's time begins
-_SPARE_PAUSE_S = 0.25  # a new spare is started when the attempt that took the last one is likely over
 _TAIL_BYTES = FRAME_BYTES // 2
 _TAIL_LOOK_S = 0.02
-
-log = structlog.get_logger()
 
 
 class _Live:
@@ -50,50 +43,32 @@ class Runners:
 
     def __init__(self, directory: Path, *, idle_s: float = IDLE_S, spare_disk_mb: int = DEFAULT_DISK_MB) -> None:
         """`directory`, emptied at the start, holds one box per runner, and reports that are not yet released."""
-        self._directory = directory
-        self._idle_s = idle_s
-        self._spare_disk_mb = spare_disk_mb
-        self._spare: Child | None = None
-        self._spare_task: asyncio.Task[None] | None = None
-        self._idle: list[tuple[Child, asyncio.TimerHandle]] = []
-        self._all: set[Child] = set()
-        self._live: dict[TaskKey, _Live] = {}
-        self._ending: set[asyncio.Task[None]] = set()
-        self._caps: CpuCaps | None = None
-        self._started = 0
-        self._closed = False
+        self._pool = Pool(directory, idle_s=idle_s, spare_disk_mb=spare_disk_mb, on_gone=self._forget)
         self._reports = Reports(directory / "reports")
+        self._live: dict[TaskKey, _Live] = {}
+        self._caps: CpuCaps | None = None
 
     async def start(self) -> Confinement:
         """Clear what a former life left, start the spare; says what confines it. Raises `Unavailable`."""
-        if self._directory.exists():
-            await asyncio.to_thread(remove_tree, self._directory)
-        self._directory.mkdir(parents=True, mode=0o711, exist_ok=True)  # what could not be removed is in nobody's way
         self._caps = CpuCaps.probe()
-        self._spare = await self._start_child(self._spare_disk_mb)
-        return self._spare.confinement
+        spare = await self._pool.start()
+        return spare.confinement
 
     async def close(self) -> None:
         """Kill every runner and wait for their end."""
-        self._closed = True
-        if self._spare_task is not None:
-            self._spare_task.cancel()
-            await asyncio.gather(self._spare_task, return_exceptions=True)
-        for child in list(self._all):
-            child.kill()
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        await self._pool.close()
         if self._caps is not None:
             self._caps.close()
 
     @property
     def pids(self) -> list[int]:
         """The processes that live now."""
-        return [child.pid for child in self._all]
+        return self._pool.pids
 
     @property
     def has_spare(self) -> bool:
         """Whether a runner waits for a tenant that has none."""
-        return self._spare is not None and self._spare.usable
+        return self._pool.has_spare
 
     @property
     def live(self) -> list[TaskKey]:
@@ -115,7 +90,7 @@ class Runners:
 
         Cancelling this kills the runner. Raises `Unavailable` where no runner can be started (nothing ran then).
         """
-        child = await self._take(task.tenant, task.limits.disk_mb)
+        child = await self._pool.take(task.tenant, task.limits.disk_mb)
         live = self._live[task.key] = _Live(child, task)
         try:
             return await self._run_on(child, live)
@@ -123,7 +98,7 @@ class Runners:
             if live.timer is not None:
                 live.timer.cancel()
             del self._live[task.key]
-            self._give_back(child, ended=task.key)
+            self._pool.give_back(child)
 
     def kill(self, key: TaskKey, outcome: Outcome) -> None:
         """End a live attempt now, with `outcome` in its report; nothing where it is not live any more."""
@@ -150,6 +125,10 @@ class Runners:
         self._reports.release(key)
 
     # ---- one attempt
+
+    def _forget(self, child: Child) -> None:
+        if self._caps is not None:
+            self._caps.forget(child.number)
 
     async def _run_on(self, child: Child, live: _Live) -> RunnerReport:
         task = live.task
@@ -212,71 +191,6 @@ class Runners:
         message = f"ran longer than its limit of {limits.wall_s:g} s, and was in a host call at its end"
         live.verdict = Outcome(kind=OutcomeKind.TIMED_OUT, message=message)
         live.child.kill()
-
-    # ---- the pool
-
-    async def _take(self, tenant: str, disk_mb: int) -> Child:
-        for position in range(len(self._idle) - 1, -1, -1):
-            child, timer = self._idle[position]
-            if child.tenant == tenant and child.disk_mb == disk_mb:
-                del self._idle[position]
-                timer.cancel()
-                if child.usable:
-                    child.unused.clear()
-                    return child
-        if self._spare is not None and self._spare.usable and self._spare.disk_mb == disk_mb:
-            child, self._spare = self._spare, None
-        else:
-            child = await self._start_child(disk_mb)
-        child.tenant = tenant
-        child.unused.clear()
-        self._want_spare()
-        return child
-
-    def _give_back(self, child: Child, *, ended: TaskKey) -> None:
-        child.unused.set()
-        # Not idle: interrupted while its guest ran, or its scratch could not be cleaned.
-        if child.usable and not self._closed and child.idle:
-            timer = asyncio.get_running_loop().call_later(self._idle_s, self._retire, child)
-            self._idle.append((child, timer))
-            return
-        log.debug("runner.ends", pid=child.pid, attempt=ended[0])
-        child.kill()
-        self._want_spare()
-
-    def _retire(self, child: Child) -> None:
-        self._idle = [(other, timer) for other, timer in self._idle if other is not child]
-        child.kill()
-
-    def _want_spare(self) -> None:
-        if self._closed or self._spare is not None or (self._spare_task is not None and not self._spare_task.done()):
-            return
-        self._spare_task = asyncio.create_task(self._make_spare())
-
-    async def _make_spare(self) -> None:
-        await asyncio.sleep(_SPARE_PAUSE_S)
-        with contextlib.suppress(Unavailable, OSError):  # then the next attempt starts its own, and says why it cannot
-            self._spare = await self._start_child(self._spare_disk_mb)
-
-    async def _start_child(self, disk_mb: int) -> Child:
-        number = self._started
-        self._started += 1
-        child = await Child.start(self._directory / f"r{number}-{secrets.token_hex(4)}", number, disk_mb)
-        self._all.add(child)
-        ending = asyncio.create_task(self._outlive(child))
-        self._ending.add(ending)
-        ending.add_done_callback(self._ending.discard)
-        return child
-
-    async def _outlive(self, child: Child) -> None:
-        await child.gone()
-        self._all.discard(child)
-        if self._spare is child:
-            self._spare = None  # the next attempt starts one; one that dies by itself is not worth a loop
-        if self._caps is not None:
-            self._caps.forget(child.number)
-        await child.unused.wait()  # its last report still looks into the box
-        await asyncio.to_thread(child.box.remove)
 
 
 def _lay_out(box: Path, task: RunnerTask) -> tuple[Layout, str | None]:
