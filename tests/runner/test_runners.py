@@ -17,6 +17,7 @@ import psutil
 import pytest
 from tests.runner.bench import Bench, Guest
 
+from wasmgrid.core.errors import Unavailable
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.worker.runners import Runners
 from wasmgrid.worker.task import RunnerReport, RunnerTask
@@ -79,6 +80,30 @@ def test_kill_ends_an_attempt_with_the_given_outcome(bench: Bench, body: str) ->
     report = bench.wait(cancel())
     assert (report.outcome, report.crashed, report.stdout.data) == (CANCELLED, False, b"go")
     bench.runners.kill((report.attempt, report.index), CANCELLED)  # late: nothing
+    bench.check_alive()
+
+
+def test_kill_before_the_guest_runs(bench: Bench) -> None:
+    async def cancel() -> RunnerReport:
+        task = await bench.task(Guest().do(SPIN), tenant="early", disk_mb=3)  # no runner of this kind is there yet
+        running = asyncio.create_task(bench.runners.run(task))
+        await until(lambda: task.key in bench.runners.live)
+        bench.runners.kill(task.key, CANCELLED)
+        return await running
+
+    report = bench.wait(cancel())
+    assert (report.outcome, report.crashed) == (CANCELLED, False)
+    assert bench.run(Guest().exit(4), tenant="early", disk_mb=3).outcome.exit_code == 4
+
+
+def test_an_attempt_that_cannot_be_laid_out_is_the_workers_failure(bench: Bench) -> None:
+    async def lose_the_module() -> None:
+        task = await bench.task(Guest().write("to be lost"))
+        task.module.path.unlink()
+        with pytest.raises(Unavailable):
+            await bench.runners.run(task)
+
+    bench.wait(lose_the_module())
     bench.check_alive()
 
 

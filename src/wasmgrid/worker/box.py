@@ -7,6 +7,7 @@ the runner is another user, and elsewhere the same tree is mounted read-only for
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -66,7 +67,14 @@ class Box:
         if name in self._modules:
             self._modules.move_to_end(name)
             return name
-        (self.path / MODULES / name).hardlink_to(module.path)
+        target = self.path / MODULES / name
+        try:
+            target.hardlink_to(module.path)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            shutil.copyfile(module.path, target)  # the cache is on another file system
+            target.chmod(0o444)
         self._modules[name] = None
         if len(self._modules) > _KEPT_MODULES:
             oldest, _ = self._modules.popitem(last=False)

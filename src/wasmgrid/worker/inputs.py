@@ -31,8 +31,10 @@ class _Group(NamedTuple):
     name: str  # the directory under box/in that holds them
 
 
-def lay_out(box: Path, inputs: list[tuple[Input, Path]], *, max_bytes: int = 16 * 1024 * MB) -> Layout:
+def lay_out(box: Path, inputs: list[tuple[Input, Path]], *, label: str = "", max_bytes: int = 16 * 1024 * MB) -> Layout:
     """Put `inputs` (each with the local file of its blob) under `box`/in and say how they become visible. Blocking.
+
+    `label` begins the names there, so that attempts of one runner never meet.
 
     Raises `InvalidField` for paths that collide or escape and for links and devices in a tree, `TooLarge` for more than
     `max_bytes` or `MAX_ENTRIES`, OSError where the disk is full.
@@ -44,7 +46,7 @@ def lay_out(box: Path, inputs: list[tuple[Input, Path]], *, max_bytes: int = 16 
         guest = path if wanted.tree else _parent(path)
         key = (guest, wanted.writable)
         if key not in groups:
-            groups[key] = _Group(guest, wanted.writable, f"{INPUTS}/{len(groups)}")
+            groups[key] = _Group(guest, wanted.writable, f"{INPUTS}/{label}{len(groups)}")
             _make_directory(box / groups[key].name)
         target = box / groups[key].name
         if wanted.tree:
