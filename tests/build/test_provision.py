@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import subprocess
@@ -153,6 +154,21 @@ def test_one_language_that_cannot_be_had_does_not_hold_up_others(tmp_path: Path)
     assert list(failed) == ["bad"]
     assert failed["bad"].hint == "ask again"
     assert provision.ready(good) is not None
+
+
+def test_what_falls_back_where_the_first_choice_cannot_be_had(tmp_path: Path) -> None:
+    def fails(_into: Installation) -> None:
+        raise ToolchainUnavailable("not in this archive")
+
+    first, second = component("first", fails), component("second", writes("x"))
+    fake = dataclasses.replace(language(first), fallback=(second,))
+    provision = Provision(tmp_path)
+    assert provision.install([fake]) == {}
+    ready = provision.ready(fake)
+    assert ready is not None
+    assert list(ready.tools) == ["second"]
+    hopeless = dataclasses.replace(language(first), fallback=(first,))
+    assert provision.install([hopeless])["fake"].message == "not in this archive"
 
 
 def test_progress_is_a_bar_over_everything(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 from wasmgrid.build.toolchains.language import Component
+from wasmgrid.core.errors import WasmgridError
 
 Progress = Callable[[str, int, int], None]  # (what happens now, done, total): a bar of `total` units
 Told = Callable[[str, float], None]  # (what happens now, the part that is done)
@@ -35,18 +37,29 @@ class InstallRun:
         self._done: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def start(self, component: Component) -> Future[Path]:
-        """The future of a component's installation, its needs started before it."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def start(self, components: Sequence[Component]) -> list[Future[Path]]:
+        """Start what is not under way, needs first; the futures of `components`."""
         with self._lock:
-            for each in closure([component]):
+            for each in closure(components):
                 if each.name not in self._futures:
                     self._components[each.name] = each
                     self._futures[each.name] = self._pool.submit(self._install, each)
-            return self._futures[component.name]
+            return [self._futures[each.name] for each in components]
 
-    def close(self) -> None:
-        """After the futures have been waited for."""
-        self._pool.shutdown()
+    def failure(self, components: Sequence[Component]) -> WasmgridError | None:
+        """Wait for `components` (started where they were not); why one of them cannot be had, or None."""
+        try:
+            for future in self.start(components):
+                future.result()
+        except WasmgridError as error:
+            return error
+        return None
 
     def _install(self, component: Component) -> Path:
         path = self._install_one(component, self._tool, lambda text, done: self._told(component, text, done))

@@ -84,7 +84,11 @@ class Provision:
             if found is not None:
                 tools = {**{name: Path(path) for name, path in host.tools.items()}, **self._paths(host.components)}
                 return Ready(identity=_identity(language, host.revision, found), version=host.version, tools=tools)
-        components = closure(language.components)
+        return self._ready(language, language.components) or (
+            self._ready(language, language.fallback) if language.fallback else None
+        )
+
+    def _ready(self, language: Language, components: Sequence[Component]) -> Ready | None:
         found = self._found(components)
         if found is None:
             return None
@@ -136,15 +140,13 @@ class Provision:
             host = self._host(language)
             proven = host is not None and self._prove(language, host)
             wanted.append((language, host.components if host is not None and proven else language.components))
-        run = InstallRun(self._install, progress)
-        installing = [(language, [run.start(each) for each in components]) for language, components in wanted]
-        for language, futures in installing:
-            try:
-                for future in futures:
-                    future.result()
-            except WasmgridError as error:
-                failed[language.name] = error
-        run.close()
+        with InstallRun(self._install, progress) as run:
+            for _, components in wanted:
+                run.start(components)
+            for language, components in wanted:
+                error = run.failure(components)
+                if error is not None and (not language.fallback or run.failure(language.fallback) is not None):
+                    failed[language.name] = error
         return failed
 
     def size(self, tool: Path) -> int:
@@ -249,7 +251,7 @@ def _directory_name(component: Component) -> str:
 
 def _version(language: Language, found: Sequence[Manifest]) -> str:
     """The version of the component that the language is named after, or of the first that it has."""
-    named = [each.version for each in found if each.name == language.name]
+    named = [each.version for each in found if each.name.startswith(language.name)]
     return (named or [each.version for each in found] or ["1"])[0]
 
 

@@ -16,7 +16,7 @@ import shutil
 from pathlib import Path
 
 from wasmgrid.build.installation import Installation
-from wasmgrid.build.toolchains.pins import RUST_PACKAGES
+from wasmgrid.build.toolchains.pins import RUST_PACKAGES, RUST_STOCK_PACKAGES
 from wasmgrid.build.toolchains.rust import TARGET, UNWINDING
 
 # What rustc, LLVM and cargo load; only those that this machine lacks are fetched.
@@ -50,6 +50,13 @@ def install_rust(into: Installation) -> None:
     into.step("sources", lambda: _sources(into.root, sources))
     into.phase("Rust standard library: compiling", 0.2)
     into.step("std", lambda: _std(into, sources))
+    into.step("tidy", lambda: _tidy(into.root, into.scratch))
+
+
+def install_stock(into: Installation) -> None:
+    """Debian 12's own Rust 1.63 for wasm32-wasi, as it is: old editions, and a panic traps."""
+    into.debian(RUST_STOCK_PACKAGES, _LIBRARIES.replace("libllvm22", "libllvm14").split())
+    into.step("layout", lambda: _layout(into.root))
     into.step("tidy", lambda: _tidy(into.root, into.scratch))
 
 

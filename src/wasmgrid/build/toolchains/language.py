@@ -105,7 +105,8 @@ class Language:
     several. `also` are suffixes of other languages' files that its projects may hold. `manifest` is the file whose
     presence makes a directory this language's project. `overlays` are components that the compiler must be able to
     write to, without changing them. `noise` matches diagnostics that are about our way of calling the compiler, not
-    about the source. `host` finds the user's own toolchain, `builtin` what came with this package. `hello` is the
+    about the source. `fallback` is installed where `components`
+    cannot be had. `host` finds the user's own toolchain, `builtin` what came with this package. `hello` is the
     program that a toolchain must compile and that must print `hello_stdout` before it is used.
     """
 
@@ -118,6 +119,7 @@ class Language:
     main: Callable[[str], bool] = lambda _text: True
     flags: tuple[Flag, ...] = ()
     components: tuple[Component, ...] = ()
+    fallback: tuple[Component, ...] = ()
     compile: Callable[[Unit], list[Command]]
     overlays: tuple[str, ...] = ()
     noise: str | None = None

@@ -71,3 +71,23 @@ RUST_PACKAGES = Packages(
         "libhttp-parser2.9": "98045b047b8f3ccfdd7930983797df3e316112e1cd4d161fc793260e31183b59",
     },
 )
+
+# Where the family above is not in the archive: Debian 12's own Rust.
+RUST_STOCK_PACKAGES = Packages(
+    version="1.63.0",
+    sha256={
+        "rustc": "26dd439266153e38d3e6fbe0fe2dbbb41f20994afa688faa71f38427348589ed",
+        "cargo": "2b12583c9ed71fae0707f7e568afbc232bace5a9e25e94b3800480aa7d295c39",
+        "libgit2-1.5": "0ff5b31dc6a86baabb60584f5cdf801c3e5e9a92ec13f4099e1b3295309b9e0a",
+        "libhttp-parser2.9": "98045b047b8f3ccfdd7930983797df3e316112e1cd4d161fc793260e31183b59",
+        "libllvm14": "cd986403cfe53f47c41b80667f6b344c40fe35de4c5081dad9358b4c77cf64a8",
+        "libmbedcrypto7": "af3295f80abf7e6ba2cba419134e29bde04192bf3614622ee53ce49de8d02abe",
+        "libmbedtls14": "621ddfb85c668a86d755fae7bb0f31f00d83e4456c8171f9da7445a54b04da9c",
+        "libmbedx509-1": "3377b6bedec2882b9fefeb0ef960ad4dc372939854d76adf761ba70e71d35c3b",
+        "libstd-rust-1.63": "3970c02845cd407e2389623f138e2e96443702c46a789d394ec63b58a482448e",
+        "libstd-rust-dev-wasm32": "959a7c281b4a7af90e0ad67961aec82594d0eb09442c5e06d8478974d7287fd1",
+        "libstd-rust-dev": "de55a06ec2b6bede97e2b756e3b87c9d2ee81cc85de1d3ff719d298803039ef4",
+        "lld-14": "3b77ab0cc30bbba9e874ba57cabc090116ed52d5eebaa043cf1e1412c4523a99",
+        "wasi-libc": "513e25eeca77f7e31adf928b684714dd656cc6bc70c2970abfe3b4117e3b736f",
+    },
+)

@@ -1,14 +1,14 @@
-"""Rust: Debian's rustc with a std built to unwind, or the user's own rustup target where it compiles and runs."""
+"""Rust: the user's own rustup target where it works, Debian's newest rustc with a std that unwinds, or its old one."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wasmgrid.build.toolchains import hosts
 from wasmgrid.build.toolchains.language import Command, Component, Flag, Language, Unit, pattern
-from wasmgrid.build.toolchains.pins import RUST_PACKAGES
+from wasmgrid.build.toolchains.pins import RUST_PACKAGES, RUST_STOCK_PACKAGES
 from wasmgrid.build.toolchains.sysroot import SYSROOT
 from wasmgrid.build.toolchains.zig import ZIG_WHEEL
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from wasmgrid.build.installation import Installation
 
 TARGET = "wasm32-wasip1"
+STOCK_TARGET = "wasm32-wasi"  # as wasm32-wasip1 was called before Rust 1.78
 UNWINDING = ["-Cpanic=unwind", "-Cllvm-args=-wasm-use-legacy-eh=false", "-Ctarget-feature=+exception-handling"]
 _DEFAULT_EDITION = "2021"
+_CARGO_ONLY = ("--features", "--no-default-features", "--all-features", "--bin")
 _HELLO = """\
 fn main() {
     let caught = std::panic::catch_unwind(|| println!("hello"));
@@ -32,6 +34,12 @@ def _install(into: Installation) -> None:
     install_rust(into)
 
 
+def _install_stock(into: Installation) -> None:
+    from wasmgrid.build.rust_std import install_stock  # noqa: PLC0415 - only an installation needs it
+
+    install_stock(into)
+
+
 RUST_COMPONENT = Component(
     name="rust",
     version=RUST_PACKAGES.version,
@@ -44,51 +52,92 @@ RUST_COMPONENT = Component(
 )
 
 
+RUST_STOCK = Component(
+    name="rust-stock",
+    version=RUST_STOCK_PACKAGES.version,
+    revision=f"{RUST_STOCK_PACKAGES.revision}/1",
+    install=_install_stock,
+    download_mb=140,
+    disk_mb=500,
+    install_s=40,
+    needs=(ZIG_WHEEL,),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flavour:
+    """Which Rust it is: ours (`rust`), Debian's old one (`rust-stock`) or the user's own (`rust-host`)."""
+
+    root: str
+    target: str = TARGET
+    flags: list[str] = field(default_factory=list)
+    host_linker: str = "/usr/bin/gcc"
+    env: dict[str, str] = field(default_factory=dict)
+
+
+def _flavour(unit: Unit) -> _Flavour:
+    if "rust-host" in unit.tools:
+        return _Flavour(root=unit.tools["rust-host"])
+    own = "rust" in unit.tools
+    root = unit.tools["rust" if own else "rust-stock"]
+    env = {
+        "LD_LIBRARY_PATH": f"{root}/lib/{platform.machine()}-linux-gnu",
+        "WASMGRID_ZIG": f"{unit.tools['zig']}/ziglang/zig",  # read by the linker scripts
+    }
+    linker = f"{root}/bin/host-linker"
+    if not own:
+        return _Flavour(
+            root=root, target=STOCK_TARGET, flags=[f"-Clinker={root}/bin/wasm-ld-14"], host_linker=linker, env=env
+        )
+    flags = [*UNWINDING, f"-Clinker={root}/bin/wasm-linker", f"-Clink-arg={unit.tools['sysroot']}/lib/libunwind.a"]
+    return _Flavour(root=root, flags=flags, host_linker=linker, env=env)
+
+
 def _compile(unit: Unit) -> list[Command]:
-    return _cargo(unit) if "Cargo.toml" in unit.files else _rustc(unit)
+    is_cargo = "Cargo.toml" in unit.files or unit.entry.endswith("/Cargo.toml")
+    return _cargo(unit, _flavour(unit)) if is_cargo else _rustc(unit, _flavour(unit))
 
 
-def _rustc(unit: Unit) -> list[Command]:
-    bin_dir = _root(unit) + "/bin"
+def _rustc(unit: Unit, rust: _Flavour) -> list[Command]:
     edition = [] if any(flag.startswith("--edition") for flag in unit.flags) else [f"--edition={_DEFAULT_EDITION}"]
-    linker = [] if _own(unit) is None else [f"-Clinker={bin_dir}/wasm-linker"]
     argv = [
-        f"{bin_dir}/rustc",
-        f"--target={TARGET}",
+        f"{rust.root}/bin/rustc",
+        f"--target={rust.target}",
         "--crate-type=bin",
         "--crate-name=main",
-        *("-Copt-level=3", "-Cstrip=debuginfo", *linker, *_target_flags(unit)),
-        *(*edition, *_without_cargo_flags(unit.flags)),
+        *("-Copt-level=3", "-Cstrip=debuginfo", *rust.flags),
+        *(*edition, *(flag for flag in unit.flags if not flag.startswith(_CARGO_ONLY))),
         *("-o", unit.module, unit.entry),
     ]
-    return [Command(argv=argv, env=_environment(unit))]
+    return [Command(argv=argv, env=rust.env)]
 
 
-def _cargo(unit: Unit) -> list[Command]:
+def _cargo(unit: Unit, rust: _Flavour) -> list[Command]:
     """`cargo build`; the module is the one program it makes (or the one that `--bin=` or the entry names)."""
     directory, _, name = unit.entry.rpartition("/")
-    bin_dir = _root(unit) + "/bin"
-    argv = [f"{bin_dir}/cargo", "build", "--quiet", "--release", "--offline", f"--target={TARGET}", *_vendored(unit)]
+    argv = [f"{rust.root}/bin/cargo", "build", "--quiet", "--release", "--offline", f"--target={rust.target}"]
+    argv += _vendored(unit)
     if name == "Cargo.toml":
         argv += ["--manifest-path", unit.entry]
     elif directory.endswith("src/bin"):
         argv += [f"--bin={name.removesuffix('.rs')}"]
-    argv += [flag for flag in unit.flags if flag.startswith("--") and not flag.startswith(("--edition", "--cfg"))]
+    argv += [flag for flag in unit.flags if flag.startswith(_CARGO_ONLY)]
     rustc_flags = [flag for flag in unit.flags if flag.startswith(("--cfg", "-C"))]
     env = {
-        **_environment(unit),
-        "RUSTC": f"{bin_dir}/rustc",
+        **rust.env,
+        "RUSTC": f"{rust.root}/bin/rustc",
         "CARGO_HOME": f"{unit.temp}/cargo",
         "CARGO_TARGET_DIR": f"{unit.out}/target",
         "CARGO_NET_OFFLINE": "true",
         "CARGO_PROFILE_RELEASE_STRIP": "debuginfo",
-        "CARGO_ENCODED_RUSTFLAGS": "\x1f".join([*_target_flags(unit), *rustc_flags]),
+        f"CARGO_TARGET_{_variable(rust.target)}_RUSTFLAGS": " ".join([*rust.flags, *rustc_flags]),
+        f"CARGO_TARGET_{_variable(f'{platform.machine()}-unknown-linux-gnu')}_LINKER": rust.host_linker,
     }
-    if _own(unit) is not None:
-        env["CARGO_TARGET_WASM32_WASIP1_LINKER"] = f"{bin_dir}/wasm-linker"
-        env["CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER"] = f"{bin_dir}/host-linker"
-        env["CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER"] = f"{bin_dir}/host-linker"
-    return [Command(argv=argv, env=env, produces=f"target/{TARGET}/release/*.wasm")]
+    return [Command(argv=argv, env=env, produces=f"target/{rust.target}/release/*.wasm")]
+
+
+def _variable(target: str) -> str:
+    return target.upper().replace("-", "_")
 
 
 def _vendored(unit: Unit) -> list[str]:
@@ -97,34 +146,6 @@ def _vendored(unit: Unit) -> list[str]:
     if configured or not any(path.startswith("vendor/") for path in unit.files):
         return []
     return ["--config", 'source.crates-io.replace-with="vendored"', "--config", 'source.vendored.directory="vendor"']
-
-
-def _own(unit: Unit) -> str | None:
-    return unit.tools.get("rust")
-
-
-def _root(unit: Unit) -> str:
-    return _own(unit) or unit.tools["rust-host"]
-
-
-def _target_flags(unit: Unit) -> list[str]:
-    if _own(unit) is None:
-        return []
-    return [*UNWINDING, f"-Clink-arg={unit.tools['sysroot']}/lib/libunwind.a"]
-
-
-def _environment(unit: Unit) -> dict[str, str]:
-    root = _own(unit)
-    if root is None:
-        return {}
-    return {
-        "LD_LIBRARY_PATH": f"{root}/lib/{platform.machine()}-linux-gnu",
-        "WASMGRID_ZIG": f"{unit.tools['zig']}/ziglang/zig",  # read by the linker scripts
-    }
-
-
-def _without_cargo_flags(flags: Iterable[str]) -> list[str]:
-    return [flag for flag in flags if not flag.startswith(("--features", "--no-default", "--all-feat", "--bin"))]
 
 
 RUST = Language(
@@ -145,6 +166,7 @@ RUST = Language(
         Flag(pattern=r"--bin=[\w-]+", shown="--bin=NAME (cargo)"),
     ),
     components=(RUST_COMPONENT,),
+    fallback=(RUST_STOCK,),
     noise=(
         r"^warning: unstable feature specified for `-Ctarget-feature`: `exception-handling`\n(?:[ =|].*\n|\n)*"
         r"|^warning: \d+ warnings? emitted\n\n?|; 1 warning emitted(?=\n)"
