@@ -198,4 +198,5 @@ class LiveJob(msgspec.Struct, frozen=True, kw_only=True):
     state: JobState
     reason: str | None
     started_at: datetime | None
+    module_sha256: str | None = None
     tasks: list[LiveTask] = []

@@ -19,7 +19,12 @@ def live(state: State, job_id: int) -> LiveJob | None:
     if job is None:
         return None
     if job.finished:
-        return LiveJob(state=job.shown_state, reason="its end is being written", started_at=job.started_at)
+        return LiveJob(
+            state=job.shown_state,
+            reason="its end is being written",
+            started_at=job.started_at,
+            module_sha256=job.module_sha256,
+        )
     held = [state.task_of("run", job_id, index) for index in range(job.task_count)]
     tasks = [
         LiveTask(
@@ -28,7 +33,13 @@ def live(state: State, job_id: int) -> LiveJob | None:
         for task in held
         if task is not None and task.attempt is not None
     ]
-    return LiveJob(state=job.state, reason=_reason(state, job, tasks), started_at=job.started_at, tasks=tasks)
+    return LiveJob(
+        state=job.state,
+        reason=_reason(state, job, tasks),
+        started_at=job.started_at,
+        module_sha256=job.module_sha256,
+        tasks=tasks,
+    )
 
 
 def why(state: State, job_id: int) -> Why | None:

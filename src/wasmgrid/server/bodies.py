@@ -19,7 +19,7 @@ from wasmgrid.core.errors import InvalidPath, InvalidRequest, SlowRequest, TooLa
 from wasmgrid.core.limits import MB, Ceiling
 from wasmgrid.core.units import format_bytes
 
-JSON_BYTES = 8 * MB
+JSON_BYTES = 24 * MB  # the largest stdin, in base64, with room for the rest
 FRAMING_BYTES = 4096  # what a part of a multipart body may add to its file
 STALL_S = 30.0  # a body must bring STALL_BYTES in every such span, or end
 STALL_BYTES = 64 * 1024

@@ -38,7 +38,7 @@ class JobPage(msgspec.Struct, frozen=True, kw_only=True):
 
 @post("/", summary="Submit a job", responses=problems(400, 408, 409, 413, 422, 503) | also(200, JobView))
 async def submit(request: Request[Any, Any, Any], service: Svc, wait: Wait = None) -> Response[JobView]:
-    """A JobSpec as JSON (at most 8 MiB), or multipart: a part `spec`, and one per source file, its filename the path.
+    """A JobSpec as JSON (at most 24 MiB), or multipart: a part `spec`, and one per source file, its filename the path.
 
     201 with the job, which is durable then; 200 where the idempotency key was used for the same request before. With
     `wait` the answer comes when the job is finished, or after that many seconds.

@@ -143,6 +143,7 @@ class _Process:
         self._spawn(self._watch_leadership(self._control))
         self._spawn(self._reap(store, self._control))
         if self._options.idle_exit_s is not None:
+            self._note_activity()  # a slow start is no idleness
             self._spawn(self._watch_idleness(self._control, self._options.idle_exit_s))
         gc.freeze()  # what is here now stays: later collections need not look at it
 

@@ -23,7 +23,7 @@ from wasmgrid.server.bodies import Bodies
 from wasmgrid.server.modules_in import Modules
 from wasmgrid.server.sending import Streams
 from wasmgrid.server.tail import Tails
-from wasmgrid.server.views import job_view
+from wasmgrid.server.views import job_view, module_of
 from wasmgrid.store import Store
 from wasmgrid.store.rows import DEFAULT_TENANT, JobRow, NewJob, Submitted
 
@@ -122,12 +122,13 @@ class Service:
         result = await self.store.result(self.tenant, row.id) if row.state in FINISHED else None
         build = await self.store.build(row.build_id) if row.build_id is not None else None
         counts = await self.store.task_counts(row.id) if row.task_count > 1 else None
+        live = self.control.live(row.id)
         return job_view(
             row,
-            live=self.control.live(row.id),
+            live=live,
             result=result,
             build=build,
-            module_bytes=await self.modules.size(row.module_sha256),
+            module_bytes=await self.modules.size(module_of(row, live)),
             task_counts=counts,
             warnings=warnings or (),
         )

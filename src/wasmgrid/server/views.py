@@ -42,7 +42,7 @@ def job_view(
         started_at=row.started_at or (live.started_at if live is not None else None),
         finished_at=row.finished_at,
         spec=row.spec,
-        module_sha256=row.module_sha256,
+        module_sha256=module_of(row, live),
         module_bytes=module_bytes,
         build=_build_view(row, build),
         task_count=row.task_count,
@@ -51,6 +51,11 @@ def job_view(
         result=result_view(result) if result is not None else None,
         warnings=list(warnings),
     )
+
+
+def module_of(row: JobRow, live: LiveJob | None) -> str | None:
+    """The job's module; the leader knows it a commit earlier than the store."""
+    return row.module_sha256 or (live.module_sha256 if live is not None else None)
 
 
 def result_view(result: TaskResult) -> ResultView:
