@@ -80,7 +80,7 @@ class Pool:
             else:
                 child = await self._start_child(disk_mb)
             child.tenant = tenant
-            self._want_spare()
+            self._want_spare(_SPARE_PAUSE_S)
         child.unused.clear()
         return child
 
@@ -91,7 +91,7 @@ class Pool:
         if not child.usable or not child.idle or self._closed:
             log.debug("runner.ends", pid=child.pid)
             child.kill()
-            self._want_spare()
+            self._want_spare(0.0)
             return
         timer = asyncio.get_running_loop().call_later(self._idle_s, self._retire, child)
         self._idle.append((child, timer))
@@ -115,13 +115,13 @@ class Pool:
                 break
         child.kill()
 
-    def _want_spare(self) -> None:
+    def _want_spare(self, pause_s: float) -> None:
         if self._closed or self._spare is not None or (self._spare_task is not None and not self._spare_task.done()):
             return
-        self._spare_task = asyncio.create_task(self._make_spare())
+        self._spare_task = asyncio.create_task(self._make_spare(pause_s))
 
-    async def _make_spare(self) -> None:
-        await asyncio.sleep(_SPARE_PAUSE_S)
+    async def _make_spare(self, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
         with contextlib.suppress(Unavailable, OSError):  # then the next attempt starts its own, and says why it cannot
             self._spare = await self._start_child(self._spare_disk_mb)
 

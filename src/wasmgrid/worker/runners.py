@@ -21,7 +21,7 @@ from wasmgrid.worker.report import Reports, label
 from wasmgrid.worker.task import RunnerReport, RunnerTask, TaskKey
 
 IDLE_S = 30.0
-KILL_AFTER_S = 0.1  # a guest that has not heard the end of its time by then is blocked in a host call
+KILL_AFTER_S = 0.06  # a guest that has not heard the end of its time by then is blocked in a host call
 _SETUP_S = 60.0  # at most this long for loading a module and copying inputs, before a guest's time begins
 _TAIL_BYTES = FRAME_BYTES // 2
 _TAIL_LOOK_S = 0.02
