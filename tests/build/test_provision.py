@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -182,25 +181,34 @@ def test_progress_is_a_bar_over_everything(tmp_path: Path) -> None:
     assert told[-1][1:] == (20, 20)
 
 
-def _install_in_another_process(directory: str, log: str) -> None:
-    def install(into: Installation) -> None:
-        with Path(log).open("a") as file:
-            file.write(f"{os.getpid()}\n")
-        (into.root / "content").write_text("x")
+INSTALLER = """
+import os, sys
+from pathlib import Path
+from wasmgrid.build.provision import Provision
+from wasmgrid.build.toolchains.language import Component, Language
+directory, log = sys.argv[1:]
 
-    assert Provision(Path(directory)).install([language(component("tool", install))]) == {}
+def install(into):
+    with Path(log).open("a") as file:
+        file.write(f"{os.getpid()}\\n")
+    (into.root / "content").write_text("x")
+
+tool = Component(name="tool", version="1", revision="1", install=install, download_mb=0, disk_mb=0, install_s=1)
+fake = Language(name="fake", suffixes=(".f",), components=(tool,), compile=lambda unit: [], hello={"a": "b"})
+assert Provision(Path(directory)).install([fake]) == {}
+"""
 
 
 def test_two_installers_at_once_install_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
     log = tmp_path / "log"
-    arguments = (str(tmp_path / "tools"), str(log))
-    workers = [context.Process(target=_install_in_another_process, args=arguments) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    argv = [sys.executable, "-c", INSTALLER, str(tmp_path / "tools"), str(log)]
+    installers = [subprocess.Popen(argv) for _ in range(3)]
+    try:
+        assert [each.wait(60) for each in installers] == [0, 0, 0]
+    finally:
+        for each in installers:
+            each.kill()
+            each.wait()
     assert len(log.read_text().splitlines()) == 1
 
 
