@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from wasmgrid.build import debian, wheels
+from wasmgrid.build import debian, supervised, wheels
 from wasmgrid.build.installation import Installation
 from wasmgrid.build.provision import Provision, default_directory
 from wasmgrid.build.toolchains import LANGUAGES, hosts
@@ -296,7 +298,7 @@ def test_wheels_are_asked_for_by_digest(tmp_path: Path, monkeypatch: pytest.Monk
         asked.extend([*argv, Path(argv[argv.index("-r") + 1]).read_text()])
         return subprocess.CompletedProcess(argv, 1, b"", b"no such package")
 
-    monkeypatch.setattr("wasmgrid.build.wheels.subprocess.run", run)
+    monkeypatch.setattr("wasmgrid.build.supervised.run", run)
     with pytest.raises(ToolchainUnavailable, match="no such package"):
         wheels.install(ZIGLANG, tmp_path)
     assert asked[0] == sys.executable or asked[0].endswith("uv")
@@ -330,6 +332,45 @@ def test_newer_packages_of_the_archive_change_the_identity(tmp_path: Path, monke
     found = provision.toolchain(fake)
     assert found.version == "1.97.0"
     assert found.identity != announced
+
+
+def test_an_installation_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+    mark = f"86399.{os.getpid()}{time.monotonic_ns()}"
+    script = f"""
+import os
+from pathlib import Path
+from wasmgrid.build import supervised
+supervised.run(["/bin/sh", "-c", "sleep {mark} & sleep {mark}"], env=os.environ, cwd=Path("/"))
+"""
+    installer = subprocess.Popen([sys.executable, "-c", script])
+    try:
+        wait_until(lambda: living(mark) == 2)
+    finally:
+        installer.kill()
+        installer.wait()
+    wait_until(lambda: living(mark) == 0)
+
+
+def living(mark: str) -> int:
+    """How many sleeps with `mark` there are."""
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            count += (process / "cmdline").read_bytes() == f"sleep\0{mark}\0".encode()
+    return count
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Or fail after the deadline."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_programs_of_an_installation_read_what_they_are_given(tmp_path: Path) -> None:
+    done = supervised.run(["/bin/cat"], env={}, cwd=tmp_path, text="given")
+    assert (done.returncode, done.stdout) == (0, b"given")
 
 
 def test_pins_name_both_machine_types() -> None:

