@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 CODE := src tests benchmarks scripts
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup toolchains demo test check fmt lint types bench docs lock clean
