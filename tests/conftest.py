@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 from tests.e2e.grid import Grid, running
+
+# A shell that starts the tests in the background has SIGINT ignored; whatever they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("wasmgrid", deadline=None)  # a busy machine is no reason to fail a property
 settings.load_profile("wasmgrid")
