@@ -127,6 +127,18 @@ def test_a_blob_that_no_server_should_have_let_in(make_builder: MakeBuilder, sou
     assert word in rejected(run(make_builder(), work, source))
 
 
+def test_a_full_disk_is_not_the_sources_fault(
+    make_builder: MakeBuilder, work_for: WorkFor, need: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("c")
+
+    def full(_root: Path, _files: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("wasmgrid.build.workdir.write_files", full)
+    assert "No space left" in rejected(run(make_builder(), *work_for(GOOD_C)))
+
+
 def test_builds_run_side_by_side_up_to_a_bound(
     make_builder: MakeBuilder, work_for: WorkFor, need: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -56,10 +56,10 @@ def held(request: pytest.FixtureRequest, sandbox: Sandbox) -> Sandbox:
     return made
 
 
-@contextlib.contextmanager
-def box_in(directory: Path, held: Sandbox, limits: BuildLimits = LIMITS) -> Iterator[Box]:
+@contextlib.asynccontextmanager
+async def box_in(directory: Path, held: Sandbox, limits: BuildLimits = LIMITS) -> AsyncIterator[Box]:
     """A box for one test."""
-    with work_directory(directory) as work:
+    async with work_directory(directory, {}) as work:
         box = Box(work=work, tools={}, limits=limits)
         held.prepare(box)
         yield box
@@ -68,9 +68,13 @@ def box_in(directory: Path, held: Sandbox, limits: BuildLimits = LIMITS) -> Iter
 def shell(directory: Path, held: Sandbox, script: str, **caps: float) -> Ended:
     """What became of a shell script in the sandbox."""
     limits = msgspec.structs.replace(LIMITS, **caps)
-    with box_in(directory, held, limits) as box:
-        argv = ["/bin/sh", "-c", script]
-        return asyncio.run(held.run(box, argv, {}, cpu_s=limits.cpu_s, wall_s=limits.wall_s))
+
+    async def go() -> Ended:
+        async with box_in(directory, held, limits) as box:
+            argv = ["/bin/sh", "-c", script]
+            return await held.run(box, argv, {}, cpu_s=limits.cpu_s, wall_s=limits.wall_s)
+
+    return asyncio.run(go())
 
 
 def test_exit_codes_and_words_come_back(tmp_path: Path, held: Sandbox) -> None:
@@ -132,7 +136,7 @@ def test_a_cancel_ends_all_of_it(tmp_path: Path, held: Sandbox) -> None:
     mark = f"86399.{os.getpid()}{time.monotonic_ns()}"
 
     async def go() -> None:
-        with box_in(tmp_path, held) as box:
+        async with box_in(tmp_path, held) as box:
             script = f"setsid sleep {mark} & sleep {mark}"
             running = asyncio.create_task(held.run(box, ["/bin/sh", "-c", script], {}, cpu_s=30, wall_s=60))
             await asyncio.to_thread(wait_until, lambda: living(mark))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -74,13 +75,17 @@ def test_a_planted_link_is_never_written_through(tmp_path: Path) -> None:
 
 
 def test_whatever_is_left_in_it_a_work_directory_goes_away(tmp_path: Path) -> None:
-    with work_directory(tmp_path) as work:
-        assert sorted(path.name for path in work.iterdir()) == ["out", "src", "tmp"]
-        (work / "out" / "link").symlink_to("/etc")
-        locked = work / "out" / "locked"
-        locked.mkdir()
-        (locked / "x").touch()
-        locked.chmod(0)
+    async def go() -> None:
+        async with work_directory(tmp_path, {"a/b.c": b"x"}) as work:
+            assert sorted(path.name for path in work.iterdir()) == ["out", "src", "tmp"]
+            assert (work / "src" / "a" / "b.c").read_bytes() == b"x"
+            (work / "out" / "link").symlink_to("/etc")
+            locked = work / "out" / "locked"
+            locked.mkdir()
+            (locked / "x").touch()
+            locked.chmod(0)
+
+    asyncio.run(go())
     assert list(tmp_path.iterdir()) == []
 
 

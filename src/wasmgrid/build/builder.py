@@ -100,12 +100,10 @@ class Builder:
 
     async def build(self, work: BuildWork, source: bytes, *, on_phase: OnPhase = lambda _phase: None) -> Built:
         """Build `source` (the blob that `work.source` names). Never raises for what is in it; cancelling kills it."""
-        if sha256_hex(source) != work.source.sha256:
-            return Built(outcome=verdict.rejected("the source that came in is not the one that was submitted"))
         try:
-            language, files = _read(work, source)
+            language, files = await asyncio.to_thread(_read, work, source)
             if language.name == "wasm":
-                return _uploaded(files[work.source.entry], work)
+                return await asyncio.to_thread(_uploaded, files[work.source.entry], work)
             ready = await self._ready(language, work, on_phase)
             async with self._slots:
                 on_phase("compiling")
@@ -113,6 +111,8 @@ class Builder:
                 return await self._compile(language, ready, project)
         except WasmgridError as error:  # no toolchain, no sandbox, or a project that no server should have let in
             return Built(outcome=verdict.rejected(verdict.told(error)))
+        except OSError as error:  # no space, no memory for another process
+            return Built(outcome=verdict.rejected(f"the build could not be set up: {error}"))
 
     async def _compile(self, language: Language, ready: Ready, project: Project) -> Built:
         compiled = await compile_project(
@@ -180,6 +180,8 @@ class Builder:
 
 def _read(work: BuildWork, source: bytes) -> tuple[Language, dict[str, bytes]]:
     """The language and the files, checked again: a server's word is not enough to write paths and run flags."""
+    if sha256_hex(source) != work.source.sha256:
+        raise InvalidModule("the source that came in is not the one that was submitted")
     language = named(work.source.language)
     try:
         files = unpack_files(source)

@@ -15,7 +15,7 @@ from wasmgrid.build.limits import BuildLimits
 from wasmgrid.build.sandbox import Sandbox
 from wasmgrid.build.toolchains.language import Language, Unit
 from wasmgrid.build.wasm import inspect
-from wasmgrid.build.workdir import read_module, work_directory, write_files
+from wasmgrid.build.workdir import read_module, work_directory
 from wasmgrid.core.errors import InvalidModule
 from wasmgrid.core.outcome import Outcome, exited
 
@@ -46,8 +46,7 @@ async def compile_project(
     """Compile `project` in a new directory below `parent`, which is gone afterwards. Raises `SandboxUnavailable`."""
     started = time.monotonic()
     project = _with_suffix(language, project)
-    with work_directory(parent) as work:
-        write_files(work / "src", project.files)
+    async with work_directory(parent, project.files) as work:
         box = Box(work=work, tools=tools, overlays=language.overlays, limits=limits)
         await asyncio.to_thread(sandbox.prepare, box)
         view = sandbox.view(box)

@@ -5,15 +5,16 @@ What a compiler leaves in it is as hostile as the source: links are never follow
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fnmatch
 import os
+import secrets
 import shutil
 import stat
 import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from wasmgrid.core.errors import InvalidModule
@@ -23,17 +24,23 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK_BYTES = 1 << 20
 
 
-@contextlib.contextmanager
-def work_directory(parent: Path) -> Iterator[Path]:
-    """A new directory with `src`, `out` and `tmp` in it, which is removed whatever is in it then."""
-    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    work = Path(tempfile.mkdtemp(prefix="build-", dir=parent))
+@contextlib.asynccontextmanager
+async def work_directory(parent: Path, files: Mapping[str, bytes]) -> AsyncIterator[Path]:
+    """A new directory with `files` in its `src`, and `out` and `tmp`; it is removed whatever is in it then."""
+    work = parent / f"build-{secrets.token_hex(8)}"
     try:
-        for name in ("src", "out", "tmp"):
-            (work / name).mkdir()
+        await asyncio.to_thread(_make, work, files)
         yield work
     finally:
-        remove(work)
+        await asyncio.shield(asyncio.to_thread(remove, work))
+
+
+def _make(work: Path, files: Mapping[str, bytes]) -> None:
+    work.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    work.mkdir(mode=0o700)
+    for name in ("src", "out", "tmp"):
+        (work / name).mkdir()
+    write_files(work / "src", files)
 
 
 def remove(directory: Path) -> None:
