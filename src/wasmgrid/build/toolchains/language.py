@@ -130,6 +130,6 @@ class Language:
 
 
 def pattern(regex: str) -> Callable[[str], bool]:
-    """A judge of texts: whether `regex` occurs in them (multi-line)."""
+    """A judge of texts: whether `regex` occurs in them (multi-line). Some are hostile: repeat within bounds only."""
     compiled = re.compile(regex, re.MULTILINE)
     return lambda text: compiled.search(text) is not None

@@ -153,8 +153,8 @@ RUST = Language(
     suffixes=(".rs",),
     aliases=("rs",),
     manifest="Cargo.toml",
-    looks_like=pattern(r"^\s*(pub\s+)?(async\s+)?fn main\s*\(\s*\)|^\s*use std::|\bprintln!\("),
-    main=pattern(r"^\s*(pub\s+)?fn main\s*\("),
+    looks_like=pattern(r"^[ \t]*(pub +)?(async +)?fn main *\( *\)|^[ \t]*use std::|\bprintln!\("),
+    main=pattern(r"^[ \t]*(pub +)?fn main *\("),
     flags=(
         Flag(pattern=r"--edition=(2015|2018|2021|2024)", shown="--edition=2021"),
         Flag(pattern=r"-Copt-level=[0123sz]", shown="-Copt-level=3"),

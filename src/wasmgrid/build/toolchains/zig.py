@@ -76,8 +76,8 @@ ZIG = Language(
     name="zig",
     suffixes=(".zig",),
     aliases=("ziglang",),
-    looks_like=pattern(r"@import\(\"|\bpub fn main\([^)]*\)\s*(!|void\b|anyerror\b|u8\b)"),
-    main=pattern(r"\bpub fn main\s*\("),
+    looks_like=pattern(r"@import\(\"|\bpub fn main\([^)]{0,200}\) *(!|void\b|anyerror\b|u8\b)"),
+    main=pattern(r"\bpub fn main *\("),
     flags=(
         Flag(
             pattern=r"-O ?(Debug|ReleaseSafe|ReleaseFast|ReleaseSmall)", shown="-OReleaseFast, -OReleaseSmall, -ODebug"
