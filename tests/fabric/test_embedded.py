@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from tests.processes import runs
 
 from wasmgrid.core.errors import Unreachable
 from wasmgrid.fabric.connection import Fabric
@@ -42,29 +43,22 @@ asyncio.run(main())
 """
 
 
-def _runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def test_kill_9_of_the_parent_leaves_no_nats_server(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", PARENT, str(tmp_path / "home")]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         nats_pid = int(parent.stdout.readline())
         try:
-            assert _runs(nats_pid)
+            assert runs(nats_pid)
             parent.kill()
             parent.wait()
             deadline = time.monotonic() + DEADLINE_S
-            while _runs(nats_pid):
+            while runs(nats_pid):
                 assert time.monotonic() < deadline, "nats-server outlived its parent"
                 time.sleep(0.01)
         finally:
             parent.kill()
-            if _runs(nats_pid):
+            if runs(nats_pid):
                 os.kill(nats_pid, signal.SIGKILL)
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.processes import runs
 
 from wasmgrid import leash
 
@@ -27,15 +28,9 @@ GUARD = "import sys; from wasmgrid import leash; sys.exit(leash._guard(sys.argv[
 GUARDED = PARENT.format(command=f'[sys.executable, "-c", {GUARD!r}, *child]')
 
 
-def _runs(pid: int) -> bool:
-    """Whether the process is there and no zombie."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(state) and not state.startswith("Z")
-
-
 def _wait_gone(pid: int) -> None:
     deadline = time.monotonic() + DEADLINE_S
-    while _runs(pid):
+    while runs(pid):
         assert time.monotonic() < deadline, f"{pid} still runs"
         time.sleep(0.01)
 
@@ -50,7 +45,7 @@ def test_kill_9_of_the_parent_ends_the_child(code: str) -> None:
             parent.wait()
             _wait_gone(child)
         finally:
-            if _runs(child):
+            if runs(child):
                 os.kill(child, signal.SIGKILL)
 
 

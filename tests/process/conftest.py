@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import processes
 
 from wasmgrid.home import Home
 
@@ -77,9 +78,7 @@ class Server:
 
     def children(self) -> list[int]:
         """The processes that it started and that run."""
-        argv = ["ps", "-o", "pid=,stat=", "--ppid", str(self.process.pid)]
-        lines = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()
-        return [int(line.split()[0]) for line in lines if not line.split()[1].startswith("Z")]
+        return list(processes.children(self.process.pid))
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition while it runs, under a deadline."""

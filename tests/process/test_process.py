@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.processes import runs, shown
 
 from wasmgrid.core.errors import InvalidField, Unavailable
 from wasmgrid.home import Home
@@ -32,14 +32,9 @@ JOB = {
 }
 
 
-def _runs(pid: int) -> bool:
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(state) and not state.startswith("Z")
-
-
 def _wait_gone(pids: list[int]) -> None:
     deadline = time.monotonic() + 60
-    while any(_runs(pid) for pid in pids):
+    while any(runs(pid) for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -53,19 +48,19 @@ def test_it_starts_says_where_answers_and_stops_without_a_trace(serve: Serve) ->
     assert server.stop() == 0
     assert server.home.endpoint() is None
     assert not server.home.endpoint_file.exists()
-    assert not [pid for pid in children if _runs(pid)]
+    assert not [pid for pid in children if runs(pid)]
     assert re.search(r"grid ready at http://127.0.0.1:\d+ in ", server.stderr.read_text())
 
 
 def test_no_secret_is_in_a_log_or_an_argument(serve: Serve) -> None:
     server = serve(verbose=True).ready()
     server.ask("GET", "/v1/jobs")
-    shown = subprocess.check_output(["ps", "axeww"], text=True)
+    seen = shown()
     server.stop()
     written = server.stderr.read_text() + "".join(path.read_text() for path in server.home.logs.iterdir())
     password = json.loads(server.home.fabric_file.read_text())["password"]
     for secret in (server.home.token(), password):
-        assert secret not in shown
+        assert secret not in seen
         assert secret not in written
 
 
@@ -131,7 +126,7 @@ def test_a_second_signal_ends_it_at_once(serve: Serve) -> None:
         _wait_gone(children)
     finally:
         for pid in children:
-            if _runs(pid):
+            if runs(pid):
                 os.kill(pid, signal.SIGKILL)
 
 

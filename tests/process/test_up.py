@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import wasmtime
+from tests.processes import children, command, runs
 
 Serve = Callable[..., Any]
 
@@ -32,22 +33,11 @@ def _job(wat: str, **more: object) -> dict[str, object]:
 
 def _descendants(pid: int) -> dict[int, str]:
     """Every running process below `pid`, with its command."""
-    lines = subprocess.check_output(["ps", "-e", "-o", "pid=,ppid=,stat=,args="], text=True).splitlines()
-    rows = [line.split(None, 3) for line in lines]
-    found = {pid: ""}
-    grew = True
-    while grew:
-        new = {int(row[0]): row[3] for row in rows if int(row[1]) in found and row[2][0] != "Z"}
-        grew = not new.keys() <= found.keys()
-        found |= new
-    del found[pid]
-    return found
+    return children(pid, recursive=True)
 
 
 def _still_there(processes: dict[int, str]) -> set[int]:
-    lines = subprocess.check_output(["ps", "-e", "-o", "pid=,stat=,args="], text=True).splitlines()
-    rows = [line.split(None, 2) for line in lines]
-    return {int(row[0]) for row in rows if row[1][0] != "Z" and processes.get(int(row[0])) == row[2]}
+    return {pid for pid, argv in processes.items() if runs(pid) and command(pid) == argv}
 
 
 def test_a_job_is_run_and_everything_ends_with_the_server(serve: Serve) -> None:

@@ -1,0 +1,39 @@
+"""Processes as tests look at them: through psutil, as a minimal machine has no `ps`."""
+
+from __future__ import annotations
+
+import contextlib
+
+import psutil
+
+
+def runs(pid: int) -> bool:
+    """Whether the process is there and no zombie."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def below(pid: int) -> dict[int, str]:
+    """Every running process below `pid`, with its command."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        found = psutil.Process(pid).children(recursive=True)
+        return {each.pid: command(each.pid) for each in found if runs(each.pid)}
+    return {}
+
+
+def command(pid: int) -> str:
+    """A process's command line; empty where it is gone."""
+    with contextlib.suppress(psutil.Error):
+        return " ".join(psutil.Process(pid).cmdline())
+    return ""
+
+
+def all_arguments() -> str:
+    """The arguments and the environment of every process that may be looked at."""
+    shown = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            shown += process.cmdline()
+            shown += process.environ().values()
+    return "\n".join(shown)
