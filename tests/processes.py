@@ -14,10 +14,10 @@ def runs(pid: int) -> bool:
     return False
 
 
-def below(pid: int) -> dict[int, str]:
-    """Every running process below `pid`, with its command."""
+def children(pid: int, *, recursive: bool = False) -> dict[int, str]:
+    """Every running process that `pid` started (or, `recursive`, any below it), with its command."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        found = psutil.Process(pid).children(recursive=True)
+        found = psutil.Process(pid).children(recursive=recursive)
         return {each.pid: command(each.pid) for each in found if runs(each.pid)}
     return {}
 
@@ -29,11 +29,11 @@ def command(pid: int) -> str:
     return ""
 
 
-def all_arguments() -> str:
+def shown() -> str:
     """The arguments and the environment of every process that may be looked at."""
-    shown = []
+    seen: list[str] = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            shown += process.cmdline()
-            shown += process.environ().values()
-    return "\n".join(shown)
+            seen += process.cmdline()
+            seen += process.environ().values()
+    return "\n".join(seen)
