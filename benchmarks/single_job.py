@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 import time
+from pathlib import Path
 
 import wasmtime
 
@@ -13,6 +15,7 @@ from benchmarks.grid import ROOT, Grid, quantile, running, show, temporary_home
 
 WARM_UP, JOBS = 50, 1000
 CLIENTS, JOBS_EACH = 8, 250
+FSYNCS = 200
 
 
 def submit(grid: Grid, digest: str, jobs: int) -> list[float]:
@@ -29,6 +32,18 @@ def submit(grid: Grid, digest: str, jobs: int) -> list[float]:
     return took
 
 
+def fsyncs(folder: Path) -> list[float]:
+    """Milliseconds of one page's fsync each: a job waits for two commits, and each for one of these at least."""
+    took = []
+    with (folder / "page").open("wb", buffering=0) as file:
+        for _ in range(FSYNCS):
+            file.write(bytes(4096))
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            took.append((time.perf_counter() - began) * 1000)
+    return took
+
+
 def main() -> None:
     """Measure latency with one client, then the rate with several."""
     module = bytes(wasmtime.wat2wasm((ROOT / "examples" / "hello.wat").read_text()))
@@ -37,6 +52,7 @@ def main() -> None:
         grid.call(grid.connect(), "PUT", f"/v1/modules/{digest}", module)
         submit(grid, digest, WARM_UP)
         took = submit(grid, digest, JOBS)
+        disk = fsyncs(home)
         clients = [threading.Thread(target=submit, args=(grid, digest, JOBS_EACH)) for _ in range(CLIENTS)]
         began = time.perf_counter()
         for client in clients:
@@ -50,6 +66,7 @@ def main() -> None:
             ("p50", f"{quantile(took, 0.5):.2f} ms"),
             ("p90", f"{quantile(took, 0.9):.2f} ms"),
             ("p99", f"{quantile(took, 0.99):.2f} ms"),
+            ("the disk's fsync, p50", f"{quantile(disk, 0.5):.2f} ms"),
             (f"rate with {CLIENTS} clients", f"{rate:.0f} jobs/s"),
         ],
     )
