@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
 import signal
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -72,7 +72,7 @@ def test_a_killed_worker_is_replaced_and_its_job_runs_again(serve: Serve) -> Non
     server.until(lambda: server.ask("GET", f"/v1/jobs/{job['id']}")[1]["state"] == "running")
     processes = _descendants(server.process.pid)
     (worker,) = (pid for pid, command in processes.items() if "wasmgrid.worker --home" in command)
-    subprocess.run(["kill", "-9", str(worker)], check=True)
+    os.kill(worker, signal.SIGKILL)
     server.until(lambda: server.ask("GET", f"/v1/jobs/{job['id']}?wait=5")[1]["finished"])
     found = server.ask("GET", f"/v1/jobs/{job['id']}")[1]
     assert found["result"]["outcome"] == "timed_out"
