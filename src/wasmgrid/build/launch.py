@@ -20,6 +20,7 @@ import resource
 import signal
 import struct
 import sys
+import time
 from pathlib import Path
 
 _CLONE_NEWNS = 0x00020000
@@ -28,6 +29,7 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOM
 NOBODY = 65534
 STAGE = "/tmp"  # noqa: S108 - in a mount namespace of its own
 FAILED = 125
+_POLL_S = 0.005
 
 # Landlock's calls have the same numbers everywhere. Rights: execute 1, write 2, read 4, list 8, truncate 1 << 14.
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
@@ -121,17 +123,21 @@ def _supervise(parent: int) -> int:
 
 
 def _end_all() -> None:
-    """Kill children, and theirs as they become ours, until there are none."""
+    """Kill children, and theirs as they become ours, until there are none.
+
+    The list of children may miss some while others end, so nothing here waits for a particular one.
+    """
     while True:
         threads = Path("/proc/self/task").iterdir()
-        children = [child for thread in threads for child in (thread / "children").read_text().split()]
-        for child in children:
+        for child in [child for thread in threads for child in (thread / "children").read_text().split()]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(child), signal.SIGKILL)
         try:
-            os.waitpid(-1, 0)
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
         except ChildProcessError:
             return
+        time.sleep(_POLL_S)
 
 
 def _set_limits(limits: dict[str, int]) -> None:

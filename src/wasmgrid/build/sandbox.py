@@ -138,6 +138,7 @@ class Sandbox:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+        await _drain(process)
         await asyncio.to_thread(processes.wait_gone, members, _END_S)
 
     def _config(self, box: Box, argv: Sequence[str], env: Mapping[str, str], cpu_s: float) -> dict[str, Any]:
@@ -198,6 +199,15 @@ class Sandbox:
 
     def _copies_overlays(self) -> bool:
         return self.kind is not Kind.BUBBLEWRAP or not bubblewrap.has_overlay(self.bwrap)
+
+
+async def _drain(process: asyncio.subprocess.Process) -> None:
+    """Read what was still in its pipe: until then the event loop holds on to the process."""
+    assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_END_S):
+            while await process.stdout.read(65536):
+                pass
 
 
 async def _ended(process: asyncio.subprocess.Process, said: Said) -> None:
