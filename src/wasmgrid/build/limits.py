@@ -1,11 +1,11 @@
-"""What one build may use, and what it takes of a worker while it runs."""
+"""What one build may use. Its memory is what `scheduling.shape.build_shape` reserves of a worker."""
 
 from __future__ import annotations
 
 import msgspec
 
 from wasmgrid.core.limits import MB
-from wasmgrid.core.resources import Resources
+from wasmgrid.scheduling.shape import BUILD_MEMORY_MB, BUILD_TEMP_MB
 
 
 class BuildLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,15 +18,11 @@ class BuildLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     cpu_s: float = 60.0
     wall_s: float = 180.0
-    memory_mb: int = 2048
+    memory_mb: int = BUILD_MEMORY_MB
     processes: int = 512
     file_mb: int = 256
     disk_mb: int = 1024
     files: int = 50_000
-    temp_mb: int = 256
+    temp_mb: int = BUILD_TEMP_MB
     diagnostics_bytes: int = 64 * 1024
     module_bytes: int = 128 * MB
-
-
-# What a build reserves of a worker where nobody says otherwise.
-BUILD_NEED = Resources(milli_cpus=1000, memory_mb=BuildLimits().memory_mb, disk_mb=BuildLimits().disk_mb, slots=1)

@@ -7,6 +7,9 @@ import msgspec
 from wasmgrid.core.job import StoredSpec
 from wasmgrid.core.resources import Resources, milli
 
+BUILD_MEMORY_MB = 1536  # all of a build's processes together; a worker of 4 GB has room for one
+BUILD_TEMP_MB = 256  # its /tmp, which is memory, as a task's scratch is
+
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -32,5 +35,6 @@ def run_shape(spec: StoredSpec) -> Shape:
 
 
 def build_shape(toolchain: str) -> Shape:
-    """The shape of a build: one cpu and what a compiler may use of memory, on a worker with that toolchain."""
-    return Shape(need=Resources(milli_cpus=1000, memory_mb=1024, disk_mb=256, slots=1), toolchain=toolchain)
+    """The shape of a build: one cpu and all the memory that it may use, on a worker with that toolchain."""
+    need = Resources(milli_cpus=1000, memory_mb=BUILD_MEMORY_MB, disk_mb=BUILD_TEMP_MB, slots=1)
+    return Shape(need=need, toolchain=toolchain)
