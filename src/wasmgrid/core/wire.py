@@ -100,8 +100,6 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
     term: int
     assigned_seq: int
     held: list[Held] = []
-    free_memory_mb: int | None = None
-    cached_modules: int = 0
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):

@@ -59,7 +59,6 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str
     version: str
     silent_s: float | None
-    cached_modules: int = 0
 
 
 def check_id(text: str, *, field: str) -> str:

@@ -15,8 +15,3 @@ class AttemptIds:
         """The next id."""
         self._next += 1
         return self._next
-
-
-def term_of(attempt: int) -> int:
-    """The term in which an attempt was made."""
-    return attempt >> _COUNTER_BITS

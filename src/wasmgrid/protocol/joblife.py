@@ -20,7 +20,6 @@ def module_known(state: State, job: Job, module_sha256: str, *, build_ms: float,
         state.write(Record(finished=[job.end(JobEvent.SUCCEEDED)]), finished=[job.id])
         return
     job.state = advance(job.state, JobEvent.BUILT)
-    job.ready_at = now
     queue_tasks(state, job, now)
     state.changed(job.id)
 

@@ -28,8 +28,6 @@ class Job:
     module_sha256: str | None
     state: JobState
     shown_state: JobState
-    arrived_at: float
-    ready_at: float
     reason: str | None = None
     started_at: datetime | None = None
     build_ms: float | None = None
@@ -43,7 +41,7 @@ class Job:
     crashes: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, event: JobArrived, now: float) -> Job:
+    def of(cls, event: JobArrived) -> Job:
         """The job as it arrives."""
         state = JobState.QUEUED if event.module_sha256 else JobState.BUILDING
         return cls(
@@ -56,8 +54,6 @@ class Job:
             module_sha256=event.module_sha256,
             state=state,
             shown_state=state,
-            arrived_at=now,
-            ready_at=now,
             done=set(event.done),
             crashes=dict(event.crashes),
         )

@@ -18,7 +18,7 @@ def arrive(state: State, event: JobArrived, now: float) -> None:
     """An unfinished job of the store; one that is known already only hears of its cancellation."""
     job = state.jobs.get(event.job_id)
     if job is None:
-        job = state.jobs[event.job_id] = Job.of(event, now)
+        job = state.jobs[event.job_id] = Job.of(event)
         if job.module_sha256 and job.spec.build_only:
             state.write(Record(finished=[job.end(JobEvent.SUCCEEDED)]), finished=[job.id])
         elif job.module_sha256:
