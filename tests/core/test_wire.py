@@ -85,12 +85,19 @@ def test_bytes_that_are_no_message_are_a_protocol_mismatch(noise: bytes) -> None
             continue
 
 
-@given(st.integers(0, 255).filter(lambda version: version != wire.PROTOCOL_VERSION))
+@given(st.integers(1, 255).filter(lambda version: version != wire.PROTOCOL_VERSION))
 def test_another_protocol_version_is_told_apart_from_garbage(version: int) -> None:
     frame = bytes([version]) + wire.encode(wire.ResultsAck(attempts=[]))[1:]
     with pytest.raises(ProtocolMismatch, match=f"version {version}") as caught:
         wire.decode(frame)
     assert caught.value.hint
+
+
+@given(st.text(max_size=200))
+def test_a_notice_is_read_by_every_version(words: str) -> None:
+    with pytest.raises(ProtocolMismatch) as caught:
+        wire.decode(wire.encode_notice(words))
+    assert str(caught.value).startswith(words)
 
 
 def test_a_message_of_another_kind_than_expected_is_refused() -> None:

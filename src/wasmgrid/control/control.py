@@ -68,7 +68,7 @@ class Control:
             store=self._store, fabric=self._fabric, term=term, tell=self._handle, end=self.superseded.set
         )
         await self._load(old=True)
-        await self._fabric.serve(subjects.leader(), self._hear)
+        await self._fabric.serve(subjects.leaders(), self._hear)
         self._perform(self._leader.begin(time.monotonic()))
         performer.start()
         performer.spawn(self._tick_loop())

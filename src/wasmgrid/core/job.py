@@ -61,7 +61,12 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was submitted. Exactly one of `source` and `module_sha256` is given."""
+    """What was submitted. Exactly one of `source` and `module_sha256` is given.
+
+    Three times: `time_limit_s` is one attempt's run, `queue_timeout_s` the longest wait before it first starts,
+    `total_timeout_s` all from submission to the end. `retry_memory` is the factor by which `memory_mb` grows after each
+    out_of_memory that is retried.
+    """
 
     name: Name = ""
     source: Source | None = None
@@ -74,14 +79,19 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     memory_mb: Annotated[int, Meta(ge=1)] = limits.DEFAULT_MEMORY_MB
     disk_mb: Annotated[int, Meta(ge=1)] = limits.DEFAULT_DISK_MB
     gpus: Annotated[int, Meta(ge=0)] = 0
+    gpu_model: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    gpu_memory_mb: Annotated[int, Meta(ge=0)] = 0
     require: dict[str, str] = {}
     prefer: dict[str, str] = {}
     time_limit_s: Annotated[float, Meta(gt=0)] = limits.DEFAULT_TIME_LIMIT_S
+    queue_timeout_s: Annotated[float, Meta(gt=0)] | None = None
+    total_timeout_s: Annotated[float, Meta(gt=0)] | None = None
     cpu_time_limit_s: Annotated[float, Meta(gt=0)] | None = None
     output_limit_bytes: Annotated[int, Meta(ge=0)] = limits.DEFAULT_OUTPUT_LIMIT_BYTES
     output_overflow: Annotated[str, Meta(pattern=r"^(stop|truncate)\Z")] = "stop"
     fuel: Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | None = None
     retries: Annotated[int, Meta(ge=0)] = 0
+    retry_memory: Annotated[float, Meta(gt=1, le=16)] | None = None
     priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     install: bool = True
@@ -124,14 +134,19 @@ class StoredSpec(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: int = limits.DEFAULT_MEMORY_MB
     disk_mb: int = limits.DEFAULT_DISK_MB
     gpus: int = 0
+    gpu_model: str | None = None
+    gpu_memory_mb: int = 0
     require: dict[str, str] = {}
     prefer: dict[str, str] = {}
     time_limit_s: float = limits.DEFAULT_TIME_LIMIT_S
+    queue_timeout_s: float | None = None
+    total_timeout_s: float | None = None
     cpu_time_limit_s: float | None = None
     output_limit_bytes: int = limits.DEFAULT_OUTPUT_LIMIT_BYTES
     output_overflow: str = "stop"
     fuel: int | None = None
     retries: int = 0
+    retry_memory: float | None = None
     priority: int = 0
     install: bool = True
     fail_fast: bool = False

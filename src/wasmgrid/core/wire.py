@@ -13,16 +13,17 @@ from wasmgrid.core.errors import ProtocolMismatch
 from wasmgrid.core.job import BuildResult, Input, SourceRef, Stdin, TaskResult
 from wasmgrid.core.limits import Limits
 from wasmgrid.core.resources import Resources
-from wasmgrid.core.worker import WorkerInfo
+from wasmgrid.core.worker import Cache, WorkerInfo
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 FRAME_BYTES = 512 * 1024  # the most of a blob that travels in one message
 
 
 class RunWork(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
     """What a worker needs to run tasks of one job: everything but the blobs, which it fetches by digest.
 
-    `need` is what the assignment takes of the worker's capacity, `tenant` the boundary of runner reuse.
+    `need` is what the assignment takes of the worker's capacity, `gpus` the indexes of the GPUs that are its own,
+    `tenant` the boundary of runner reuse.
     """
 
     job_id: int
@@ -35,6 +36,7 @@ class RunWork(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
     env: dict[str, str] = {}
     stdin: Stdin | None = None
     inputs: list[Input] = []
+    gpus: list[int] = []
 
 
 class BuildWork(msgspec.Struct, frozen=True, kw_only=True, tag="build"):
@@ -65,6 +67,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     phase: str = "starting"
     detail: str = ""  # for people: what a long phase is busy with
     started_at: float | None = None  # seconds since 1970, the worker's clock; for people
+    gpus: list[int] = []
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -79,13 +82,17 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
 class Inventory(msgspec.Struct, frozen=True, kw_only=True, tag="inventory"):
     """Worker -> leader: who it is and everything it holds; on joining, after hello and after any reconnection.
 
-    `draining`: it finishes what it holds and takes nothing new.
+    `draining`: it finishes what it holds and takes nothing new. `remaining_s`: how long it still stays (None: for
+    ever). `modules`: digests that are precompiled here, newest first, at most 2000.
     """
 
     worker: WorkerInfo
     term: int
     draining: bool = False
     held: list[Held] = []
+    remaining_s: float | None = None
+    modules: list[str] = []
+    cache: Cache = Cache()
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
@@ -100,6 +107,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
     term: int
     assigned_seq: int
     held: list[Held] = []
+    cache: Cache = Cache()
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
@@ -145,9 +153,19 @@ class Results(msgspec.Struct, frozen=True, kw_only=True, tag="results"):
 
 
 class ResultsAck(msgspec.Struct, frozen=True, kw_only=True, tag="results_ack"):
-    """Leader -> worker, after its commit: these attempts are settled (recorded, or superseded); forget them."""
+    """Leader -> worker, after its commit: these attempts are settled (recorded, or superseded); forget them.
+
+    The word of a leader whose term is over settles nothing: its successor may have adopted the attempt.
+    """
 
     attempts: list[int]
+    term: int = 0
+
+
+class DrainWorker(msgspec.Struct, frozen=True, kw_only=True, tag="drain"):
+    """Leader -> worker: finish what you hold, take nothing more, then leave and end."""
+
+    term: int
 
 
 class Leave(msgspec.Struct, frozen=True, kw_only=True, tag="leave"):
@@ -210,6 +228,41 @@ class BlobPutAck(msgspec.Struct, frozen=True, kw_only=True, tag="blob_put_ack"):
     error: str = ""
 
 
+class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
+    """Server -> leader: a question, packed by `control/`."""
+
+    body: bytes
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
+    """The leader's answer, or its refusal: then `code` is that of the error, with its words."""
+
+    body: bytes = b""
+    code: str = ""
+    message: str = ""
+    hint: str | None = None
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True, tag="changes"):
+    """Leader -> servers, a hint: what is shown of these jobs changed, and of these the end is committed."""
+
+    term: int
+    jobs: list[int] = []
+    finished: list[int] = []
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True, tag="submitted"):
+    """Server -> leader, a hint: these jobs are committed."""
+
+    ids: list[int]
+
+
+class CancelAsked(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_asked"):
+    """Server -> leader, a hint: the wish to cancel this job is committed."""
+
+    job_id: int
+
+
 Message = (
     Hello
     | Inventory
@@ -227,11 +280,18 @@ Message = (
     | BlobFrame
     | BlobPut
     | BlobPutAck
+    | DrainWorker
+    | Ask
+    | Answer
+    | Changes
+    | Submitted
+    | CancelAsked
 )
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
 _VERSION_BYTE = bytes([PROTOCOL_VERSION])
+_NOTICE_BYTE = b"\0"  # of no version: every side, however old or new, reads what follows as text
 
 M = TypeVar("M", bound=msgspec.Struct)
 
@@ -241,8 +301,15 @@ def encode(message: Message) -> bytes:
     return _VERSION_BYTE + _encoder.encode(message)
 
 
+def encode_notice(text: str) -> bytes:
+    """Words for a side of another protocol version: `decode` raises them there as `ProtocolMismatch`."""
+    return _NOTICE_BYTE + text.encode()
+
+
 def decode(frame: bytes) -> Message:
     """The message in `frame`; raises `ProtocolMismatch` for another version or for bytes that are no message."""
+    if frame[:1] == _NOTICE_BYTE:
+        raise ProtocolMismatch(frame[1:].decode(errors="replace"))
     if frame[:1] != _VERSION_BYTE:
         theirs = frame[0] if frame else "nothing"
         raise ProtocolMismatch(

@@ -1,8 +1,12 @@
-"""Every subject on the fabric. Ids are checked here, so that none can widen a subject (`*`, `>`, `.`)."""
+"""Every subject on the fabric. Ids are checked here, so that none can widen a subject (`*`, `>`, `.`).
+
+A worker's subjects hold the name of its credential and its number under it as tokens of their own, so that NATS can
+keep each credential to its own workers.
+"""
 
 from __future__ import annotations
 
-from wasmgrid.core.worker import check_id
+from wasmgrid.core.worker import check_id, check_worker_id
 
 _ROOT = "wasmgrid"
 
@@ -12,14 +16,35 @@ def hello() -> str:
     return f"{_ROOT}.hello"
 
 
-def leader() -> str:
-    """Workers -> whoever leads: `Inventory`, `Heartbeat`, `Progress`, `Refused`, `Results`, `Leave`."""
-    return f"{_ROOT}.leader"
+def leader(worker_id: str) -> str:
+    """That worker -> whoever leads: `Inventory`, `Heartbeat`, `Progress`, `Refused`, `Results`, `Leave`."""
+    return f"{_ROOT}.leader.{_tokens(worker_id)}"
+
+
+def leaders() -> str:
+    """What a leader listens to: every worker's `leader`."""
+    return f"{_ROOT}.leader.*.*"
 
 
 def worker(worker_id: str) -> str:
-    """Leader and servers -> one worker: `Assign`, `Cancel`, `TailRequest`."""
-    return f"{_ROOT}.worker.{check_id(worker_id, field='worker_id')}"
+    """Leader and servers -> one worker: `Assign`, `Cancel`, `ResultsAck`, `DrainWorker`, `TailRequest`."""
+    return f"{_ROOT}.worker.{_tokens(worker_id)}"
+
+
+def speaker(subject: str) -> str:
+    """The worker whose `leader` or `worker` this subject is."""
+    *_, name, number = subject.split(".")
+    return name if number == "1" else f"{name}:{number}"
+
+
+def ask() -> str:
+    """Servers -> whoever leads: `Ask`, answered with `Answer`; and the hints `Submitted`, `CancelAsked`."""
+    return f"{_ROOT}.ask"
+
+
+def changes() -> str:
+    """Leader -> servers: `Changes`."""
+    return f"{_ROOT}.changes"
 
 
 def blobs() -> str:
@@ -30,3 +55,8 @@ def blobs() -> str:
 def server_blobs(server_id: str) -> str:
     """Worker -> one server, because the frames of an upload must meet: `BlobPut`."""
     return f"{_ROOT}.server.{check_id(server_id, field='server_id')}.blobs"
+
+
+def _tokens(worker_id: str) -> str:
+    name, _, number = check_worker_id(worker_id, field="worker_id").partition(":")
+    return f"{name}.{number or 1}"

@@ -146,7 +146,7 @@ class WorkerAgent:
         while True:
             message = await self._say_queue.get()
             try:
-                await self._fabric.publish(subjects.leader(), message)
+                await self._fabric.publish(subjects.leader(self._agent.info.id), message)
             except (Unreachable, TimedOutWaiting):
                 pass
             except WasmgridError as error:
