@@ -25,15 +25,23 @@ def agent() -> Agent:
     return one
 
 
-def assign(attempt: int, *, job_id: int = 1, term: int = 2, seq: int = 1) -> wire.Assign:
+def assign(
+    attempt: int, *, job_id: int = 1, term: int = 2, seq: int = 1, slots: int = 1, gpus: list[int] | None = None
+) -> wire.Assign:
     work = wire.RunWork(
-        job_id=job_id, indexes=[0], tenant="default", module_sha256="m", need=Resources(slots=1), limits=Limits()
+        job_id=job_id,
+        indexes=[0],
+        tenant="default",
+        module_sha256="m",
+        need=Resources(slots=slots),
+        limits=Limits(),
+        gpus=gpus or [],
     )
     return wire.Assign(term=term, seq=seq, attempt=attempt, work=work)
 
 
 def hear(
-    one: Agent, message: wire.Assign | wire.Cancel | wire.Hello | wire.ResultsAck, now: float = 0.0
+    one: Agent, message: wire.Assign | wire.Cancel | wire.Hello | wire.ResultsAck | wire.DrainWorker, now: float = 0.0
 ) -> list[protocol.Command]:
     return one.handle(protocol.Heard(message), now)
 
@@ -52,7 +60,7 @@ def test_a_result_is_told_until_it_is_answered() -> None:
     assert len(said(one.handle(ended(5), 1.0), wire.Results)) == 1
     assert not said(one.handle(protocol.Tick(), 2.0), wire.Results)
     assert len(said(one.handle(protocol.Tick(), 3.1), wire.Results)) == 1
-    assert hear(one, wire.ResultsAck(attempts=[5])) == [protocol.Forget(5)]
+    assert hear(one, wire.ResultsAck(attempts=[5], term=2)) == [protocol.Forget(5)]
     assert one.idle
 
 
@@ -135,3 +143,50 @@ def test_heartbeats_carry_what_is_held_and_progress_is_told_once() -> None:
     assert [held.phase for held in progress.held] == ["running"]
     assert (beat.assigned_seq, [held.attempt for held in beat.held]) == (9, [5])
     assert not said(one.handle(protocol.Tick(), 1.1), wire.Progress)
+
+
+def test_an_old_leader_cannot_make_a_worker_forget_a_result() -> None:
+    one = agent()
+    hear(one, assign(5))
+    one.handle(ended(5), 1.0)
+    hear(one, wire.Hello(term=3, leader_id="s2", lease_s=10, heartbeat_s=1), 1.5)
+    assert hear(one, wire.ResultsAck(attempts=[5], term=2)) == []
+    assert hear(one, wire.ResultsAck(attempts=[5], term=3)) == [protocol.Forget(5)]
+
+
+def test_a_worker_takes_no_more_than_it_has_and_no_gpu_twice() -> None:
+    one = agent()
+    assert hear(one, assign(5, job_id=1, slots=3, gpus=[0]))
+    for number, too_much in enumerate((assign(6, job_id=2, slots=2), assign(7, job_id=3, gpus=[1, 0]))):
+        commands = hear(one, too_much)
+        assert [refused.reason for refused in said(commands, wire.Refused)] == ["its worker is full"], number
+    one.handle(ended(5), 1.0)  # what has ended takes nothing, acknowledged or not
+    assert isinstance(hear(one, assign(8, job_id=4, slots=4, gpus=[0]))[0], protocol.Begin)
+
+
+def test_a_later_attempt_of_the_same_task_takes_the_place_of_the_earlier_one() -> None:
+    one = agent()
+    hear(one, assign(5, slots=4))
+    commands = hear(one, assign(6, slots=4))
+    assert protocol.Stop(5, protocol.StopReason.SUPERSEDED) in commands
+    assert isinstance(commands[-1], protocol.Begin)
+
+
+def test_a_drained_worker_says_so_and_takes_nothing_more() -> None:
+    one = agent()
+    hear(one, assign(5))
+    assert hear(one, wire.DrainWorker(term=1)) == []
+    commands = hear(one, wire.DrainWorker(term=2))
+    assert commands[-1] == protocol.DrainAsked()
+    assert [inventory.draining for inventory in said(commands, wire.Inventory)] == [True]
+    assert hear(one, wire.DrainWorker(term=2)) == []
+    assert said(hear(one, assign(6, job_id=2)), wire.Refused)
+
+
+def test_an_inventory_tells_what_is_cached_and_how_long_the_worker_stays() -> None:
+    one = agent()
+    assert one.handle(protocol.CacheChanged(("b", "a"), 700), 1.0) == []
+    [inventory] = said(one.handle(protocol.Lifetime(60.0), 2.0), wire.Inventory)
+    assert (inventory.modules, inventory.cache.bytes, inventory.remaining_s) == (["b", "a"], 700, 60.0)
+    [inventory] = said(one.handle(protocol.Reconnected(), 52.0), wire.Inventory)
+    assert inventory.remaining_s == 10.0

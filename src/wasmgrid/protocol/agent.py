@@ -11,9 +11,11 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from wasmgrid.core.job import BuildResult, TaskResult
+from wasmgrid.core.resources import Resources
 from wasmgrid.core.wire import (
     Assign,
     Cancel,
+    DrainWorker,
     Heartbeat,
     Held,
     Hello,
@@ -25,18 +27,22 @@ from wasmgrid.core.wire import (
     Results,
     ResultsAck,
     RunWork,
+    Work,
 )
-from wasmgrid.core.worker import WorkerInfo
+from wasmgrid.core.worker import Cache, WorkerInfo
 from wasmgrid.protocol.agent_events import (
     Advanced,
     Begin,
+    CacheChanged,
     Command,
     Described,
     Drain,
+    DrainAsked,
     Ended,
     Event,
     Forget,
     Heard,
+    Lifetime,
     Reached,
     Reconnected,
     Say,
@@ -48,11 +54,13 @@ from wasmgrid.protocol.agent_events import (
 RESEND_S = 2.0  # an unanswered result is told again after this, then at growing intervals
 RESEND_MOST_S = 15.0
 LEASE_S = 10.0  # until a leader says otherwise
+TOLD_MODULES = 2000  # an inventory must fit a frame
 
 
 @dataclass(slots=True)
 class _Attempt:
     held: Held
+    need: Resources
     result: TaskResult | BuildResult | None = None
     told_at: float = 0.0
     wait_s: float = RESEND_S
@@ -73,6 +81,9 @@ class Agent:
         self._assigned_seq = 0
         self._reached_at = now
         self._beat_at = now
+        self._ends_at: float | None = None
+        self._cached: tuple[str, ...] = ()
+        self._cache = Cache()
         self._news: set[int] = set()
         self._commands: list[Command] = []
 
@@ -98,6 +109,11 @@ class Agent:
             case Described(info):
                 self.info = info
                 self._introduce(now)
+            case CacheChanged(modules, size):
+                self._cached, self._cache = modules[:TOLD_MODULES], Cache(modules=len(modules), bytes=size)
+            case Lifetime(remaining_s):
+                self._ends_at = now + remaining_s
+                self._introduce(now)
             case Drain():
                 self.draining = True
                 self._introduce(now)
@@ -122,7 +138,7 @@ class Agent:
         commands, self._commands = self._commands, []
         return commands
 
-    def _hear(self, message: Hello | Assign | Cancel | ResultsAck, now: float) -> None:
+    def _hear(self, message: Hello | Assign | Cancel | ResultsAck | DrainWorker, now: float) -> None:
         match message:
             case Hello():
                 self._greet(message, now)
@@ -133,8 +149,14 @@ class Agent:
                     superseded = message.reason == "superseded"
                     self._stop(message.attempt, StopReason.SUPERSEDED if superseded else StopReason.CANCELLED)
             case ResultsAck():
-                for attempt in message.attempts:
-                    self._forget(attempt)
+                if message.term >= self.term:
+                    for attempt in message.attempts:
+                        self._forget(attempt)
+            case DrainWorker():
+                if message.term >= self.term and not self.draining:
+                    self.draining = True
+                    self._introduce(now)
+                    self._commands.append(DrainAsked())
             case _:
                 assert_never(message)
 
@@ -153,17 +175,30 @@ class Agent:
             return
         if assign.term == self.term:
             self._assigned_seq = max(self._assigned_seq, assign.seq)
-        if self.draining or assign.term > self.term:
-            reason = "its worker is draining" if self.draining else "its worker does not know this leader yet"
-            self._say(Refused(worker_id=self.info.id, attempt=assign.attempt, reason=reason))
-            return
         held = _held(assign)
         for attempt, other in list(self._attempts.items()):
             same = (other.held.kind, other.held.id, other.held.index) == (held.kind, held.id, held.index)
             if same and attempt < assign.attempt:
                 self._stop(attempt, StopReason.SUPERSEDED)
-        self._attempts[assign.attempt] = _Attempt(held)
+        refusal = self._refusal(assign)
+        if refusal:
+            self._say(Refused(worker_id=self.info.id, attempt=assign.attempt, reason=refusal))
+            return
+        self._attempts[assign.attempt] = _Attempt(held, assign.work.need)
         self._commands.append(Begin(assign.attempt, assign.work))
+
+    def _refusal(self, assign: Assign) -> str:
+        """Why the assignment is not taken, or nothing. A leader that lost count must not overload this machine."""
+        if self.draining:
+            return "its worker is draining"
+        if assign.term > self.term:
+            return "its worker does not know this leader yet"
+        running = [one for one in self._attempts.values() if one.result is None]
+        taken = {index for one in running for index in one.held.gpus}
+        used = sum((one.need for one in running), Resources())
+        if taken.intersection(_gpus(assign.work)) or not (used + assign.work.need).fits_in(self.info.capacity):
+            return "its worker is full"
+        return ""
 
     def _advance(self, event: Advanced) -> None:
         one = self._attempts.get(event.attempt)
@@ -199,7 +234,17 @@ class Agent:
 
     def _introduce(self, now: float) -> None:
         held = [one.held for one in self._attempts.values()] + self._died
-        self._say(Inventory(worker=self.info, term=self.term, held=held, draining=self.draining))
+        self._say(
+            Inventory(
+                worker=self.info,
+                term=self.term,
+                held=held,
+                draining=self.draining,
+                remaining_s=None if self._ends_at is None else max(0.0, self._ends_at - now),
+                modules=list(self._cached),
+                cache=self._cache,
+            )
+        )
         for one in self._attempts.values():
             if one.result is not None:
                 self._tell(one, now)
@@ -229,6 +274,7 @@ class Agent:
                 term=self.term,
                 assigned_seq=self._assigned_seq,
                 held=[one.held for one in self._attempts.values()],
+                cache=self._cache,
             )
         )
 
@@ -246,5 +292,9 @@ class Agent:
 def _held(assign: Assign) -> Held:
     work = assign.work
     if isinstance(work, RunWork):
-        return Held(attempt=assign.attempt, kind="run", id=work.job_id, index=work.indexes[0])
+        return Held(attempt=assign.attempt, kind="run", id=work.job_id, index=work.indexes[0], gpus=work.gpus)
     return Held(attempt=assign.attempt, kind="build", id=work.build_id)
+
+
+def _gpus(work: Work) -> list[int]:
+    return work.gpus if isinstance(work, RunWork) else []

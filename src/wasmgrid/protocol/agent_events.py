@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from wasmgrid.core.job import BuildResult, TaskResult
-from wasmgrid.core.wire import Assign, Cancel, Hello, Message, ResultsAck, Work
+from wasmgrid.core.wire import Assign, Cancel, DrainWorker, Hello, Message, ResultsAck, Work
 from wasmgrid.core.worker import WorkerInfo
 
 
@@ -25,7 +25,7 @@ class StopReason(StrEnum):
 class Heard(msgspec.Struct, frozen=True):
     """The leader said something."""
 
-    message: Hello | Assign | Cancel | ResultsAck
+    message: Hello | Assign | Cancel | ResultsAck | DrainWorker
 
 
 class Reached(msgspec.Struct, frozen=True):
@@ -57,6 +57,19 @@ class Described(msgspec.Struct, frozen=True):
     info: WorkerInfo
 
 
+class CacheChanged(msgspec.Struct, frozen=True):
+    """Modules were precompiled here or dropped: their digests, newest first, and their bytes on disk."""
+
+    modules: tuple[str, ...]
+    bytes: int
+
+
+class Lifetime(msgspec.Struct, frozen=True):
+    """The worker stays only so long from now on."""
+
+    remaining_s: float
+
+
 class Drain(msgspec.Struct, frozen=True):
     """Finish what is held, take nothing more."""
 
@@ -65,7 +78,7 @@ class Tick(msgspec.Struct, frozen=True):
     """Time went by."""
 
 
-Event = Heard | Reached | Reconnected | Advanced | Ended | Described | Drain | Tick
+Event = Heard | Reached | Reconnected | Advanced | Ended | Described | CacheChanged | Lifetime | Drain | Tick
 
 
 # ---- commands
@@ -97,4 +110,8 @@ class Forget(msgspec.Struct, frozen=True):
     attempt: int
 
 
-Command = Say | Begin | Stop | Forget
+class DrainAsked(msgspec.Struct, frozen=True):
+    """A person asked, through the leader, that this worker finishes what it holds and ends."""
+
+
+Command = Say | Begin | Stop | Forget | DrainAsked

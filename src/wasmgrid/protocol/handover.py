@@ -29,7 +29,7 @@ def results(state: State, message: Results, now: float) -> None:
         if task is not None:
             _end_build(state, task, build, dropped, now)
     if dropped:
-        state.send(message.worker_id, ResultsAck(attempts=dropped))
+        state.send(message.worker_id, ResultsAck(attempts=dropped, term=state.term))
     if taken:
         state.counters.results += len(taken)
         joblife.end_tasks(state, taken, acks=[(message.worker_id, result.attempt) for _, result in taken])

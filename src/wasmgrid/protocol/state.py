@@ -109,7 +109,7 @@ class State:
         for worker_id, attempt in pending.acks:
             by_worker.setdefault(worker_id, []).append(attempt)
         for worker_id, attempts in by_worker.items():
-            self.send(worker_id, ResultsAck(attempts=attempts))
+            self.send(worker_id, ResultsAck(attempts=attempts, term=self.term))
         for task in pending.over:
             self.tasks.drop(task)
         for job_id in pending.finished:
