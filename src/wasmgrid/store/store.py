@@ -15,7 +15,7 @@ from wasmgrid.core.errors import InvalidField
 from wasmgrid.core.job import BuildResult, TaskResult
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.worker import WorkerInfo
-from wasmgrid.store import builds, grid, queries
+from wasmgrid.store import builds, grid, queries, sweep
 from wasmgrid.store.blobs import Blobs
 from wasmgrid.store.files import Reserve, as_unavailable
 from wasmgrid.store.jobs import Jobs, job_row
@@ -188,6 +188,14 @@ class Store:
     async def unfinished(self, *, after_id: int = 0, limit: int = 1000) -> list[OpenJob]:
         """Every tenant's unfinished jobs above `after_id`, oldest first."""
         return await self._readers.run(partial(queries.unfinished, after_id=after_id, limit=limit))
+
+    async def open_ids(self, *, after_id: int, limit: int) -> list[tuple[int, bool]]:
+        """(number, whether its end was asked for) of every tenant's unfinished jobs above `after_id`, in order."""
+        return await self._readers.run(partial(sweep.open_ids, after_id=after_id, limit=limit))
+
+    async def ended(self, job_ids: Collection[int]) -> set[int]:
+        """Those of these jobs that are finished, or gone."""
+        return await self._readers.run(partial(sweep.ended, job_ids=job_ids))
 
     async def result(self, tenant: str, job_id: int, index: int = 0) -> TaskResult | None:
         """The result of one task, where it has one."""
