@@ -20,6 +20,7 @@ from wasmgrid.sdk import blobs, calls, steps
 from wasmgrid.sdk.async_client import AsyncClient
 from wasmgrid.sdk.calls import Call, Download, Stream
 from wasmgrid.sdk.client import Client
+from wasmgrid.sdk.multipart import INLINE_SOURCE_BYTES
 
 JOB = {"id": 3, "name": "x", "state": "succeeded", "finished": True, "brand_new_key": {"deep": [1]}}
 
@@ -240,7 +241,7 @@ def test_one_connection_serves_many_calls_and_is_replaced_when_it_breaks(scripte
 
 
 def test_a_large_source_goes_as_multipart() -> None:
-    files: dict[str, str | Base64] = {"main.c": "x" * calls.INLINE_SOURCE_BYTES, 'dir/a "b".h': "é"}
+    files: dict[str, str | Base64] = {"main.c": "x" * INLINE_SOURCE_BYTES, 'dir/a "b".h': "é"}
     call = calls.submit(JobSpec(source=Source(files=files, language="c"), name="n", idempotency_key="k"))
     boundary = call.content_type.partition("boundary=")[2].encode()
     assert isinstance(call.body, bytes)

@@ -140,7 +140,7 @@ def _server(name: str) -> Iterator[Check]:
     from wasmgrid.sdk import calls, endpoint  # noqa: PLC0415
     from wasmgrid.sdk.client import Client  # noqa: PLC0415
 
-    if endpoint.configured() is None and Home.default().endpoint() is None:
+    if not endpoint.configured() and Home.default().endpoint() is None:
         yield Check(name=name, state="ok", found="none runs (run and submit start one)")
         return
     with Client() as client:

@@ -20,7 +20,7 @@ def client(server: str | None) -> Client:
 
 def client_or_start(server: str | None) -> Client:
     """The same, but where nothing is configured and nothing runs, a grid is started. Never beside a configured one."""
-    if endpoint.configured(server) is None and not _runs():
+    if not endpoint.configured(server) and not _runs():
         from wasmgrid.cli.starting import start_detached  # noqa: PLC0415 -- most commands find a server
 
         say(f"no server is running; starting one (it stops after {IDLE_EXIT} without work: wasmgrid up)")

@@ -11,30 +11,37 @@ from typing import IO, Self, TypeVar
 import httpx
 
 from wasmgrid import __version__
-from wasmgrid.core.errors import WasmgridError
+from wasmgrid.core.errors import Unreachable, WasmgridError
 from wasmgrid.core.job import JobSpec
 from wasmgrid.sdk import calls, endpoint, steps, views
 from wasmgrid.sdk.blobs import CHUNK_BYTES, Blob
 from wasmgrid.sdk.calls import Call, Download, JobId, Request, Stream
-from wasmgrid.sdk.client import CONNECT_S, SILENCE_S, TIMEOUT_S, check_url, unreachable
+from wasmgrid.sdk.client import CONNECT_S, SILENCE_S, TIMEOUT_S
 from wasmgrid.sdk.problems import error_of
+from wasmgrid.sdk.servers import AWAY, Servers, all_away, trusted, unreachable
 from wasmgrid.sdk.sse import EventParser
 
 T = TypeVar("T")
 
 
 class AsyncClient:
-    """Sends calls to one server; any number of them at once. Same arguments and errors as `Client`."""
+    """Sends calls to one grid; any number of them at once. Same arguments and errors as `Client`."""
 
     def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
         found = endpoint.find(url, token)
-        self.url = found.url
-        check_url(found.url)
+        self.servers = Servers(found.urls)
         headers = {"User-Agent": f"wasmgrid/{__version__}"}
         if found.token:
             headers["Authorization"] = f"Bearer {found.token}"
         self._timeout_s = timeout_s
-        self._http = httpx.AsyncClient(base_url=found.url, headers=headers, trust_env=False)
+        tls = trusted(found)
+        # None: no server has a certificate to be checked, and loading the system's authorities takes a while
+        self._http = httpx.AsyncClient(headers=headers, trust_env=False, verify=tls if tls is not None else False)
+
+    @property
+    def url(self) -> str:
+        """The server that is asked now."""
+        return self.servers.url
 
     async def __aenter__(self) -> Self:
         return self
@@ -52,11 +59,15 @@ class AsyncClient:
 
     async def send(self, call: Call[T]) -> T:
         """One call, one answer."""
-        async with self._opened(call, timeout_s=self._timeout_s, absent=call.absent is not None) as response:
-            body = await self._read(response)
-        if response.status_code == 404 and call.absent is not None:
-            return call.absent
-        return call.decode(body)
+        failures: list[WasmgridError] = []
+        while True:
+            asked = self.url
+            try:
+                return await self._send(call)
+            except AWAY as error:
+                failures.append(error)
+                if not self.servers.another(call, failures, than=asked):
+                    raise all_away(failures) from error
 
     async def run(self, procedure: steps.Steps[T]) -> T:
         """Several calls, as `steps` orders them."""
@@ -118,6 +129,22 @@ class AsyncClient:
         """All attempts of a job that ended, oldest first."""
         return (await self.send(calls.attempts(job_id))).attempts
 
+    async def workers(self) -> list[views.Worker]:
+        """All workers, with what each has and what of it is taken."""
+        return (await self.send(calls.workers())).workers
+
+    async def drain(self, worker_id: str) -> views.Worker:
+        """Let a worker finish what it holds, take nothing more, and go."""
+        return await self.send(calls.worker_action(worker_id, "drain"))
+
+    async def cordon(self, worker_id: str) -> views.Worker:
+        """Give a worker nothing new, until `uncordon`."""
+        return await self.send(calls.worker_action(worker_id, "cordon"))
+
+    async def uncordon(self, worker_id: str) -> views.Worker:
+        """Give a worker tasks again that was cordoned or quarantined."""
+        return await self.send(calls.worker_action(worker_id, "uncordon"))
+
     async def jobs(self, *, state: str | None = None, name: str | None = None) -> AsyncIterator[views.Job]:
         """All jobs, newest first, fetched as they are asked for."""
         cursor: str | int | None = None
@@ -131,27 +158,68 @@ class AsyncClient:
 
     # -- one exchange -------------------------------------------------------------------------------------------------
 
+    async def _send(self, call: Call[T]) -> T:
+        response = await self._open(call, timeout_s=self._timeout_s, absent=call.absent is not None)
+        async with self._reading(response):
+            body = await self._read(response)
+        if response.status_code == 404 and call.absent is not None:
+            return call.absent
+        return call.decode(body)
+
     @asynccontextmanager
-    async def _opened(
-        self, request: Request, *, timeout_s: float, absent: bool = False
-    ) -> AsyncIterator[httpx.Response]:
+    async def _opened(self, request: Request, *, timeout_s: float) -> AsyncIterator[httpx.Response]:
+        """A response read bit by bit, from the first server that gives one."""
+        failures: list[WasmgridError] = []
+        while True:
+            asked = self.url
+            try:
+                response = await self._open(request, timeout_s=timeout_s)
+                break
+            except AWAY as error:
+                failures.append(error)
+                if not self.servers.another(request, failures, than=asked):
+                    raise all_away(failures) from error
+        try:
+            async with self._reading(response):
+                yield response
+        except Unreachable:
+            self.servers.go_on(than=asked)  # whoever comes back asks another first
+            raise
+
+    async def _open(self, request: Request, *, timeout_s: float, absent: bool = False) -> httpx.Response:
+        """The response to `request`, its body still to be read; what the server refuses is raised."""
         body = request.body
         headers = {"Content-Type": request.content_type} if body else {}
         if isinstance(body, Blob):
             headers["Content-Length"] = str(body.size)
         if request.last_event_id:
             headers["Last-Event-ID"] = request.last_event_id
-        content = _chunks_of(body) if isinstance(body, Blob) else body
         timeout = httpx.Timeout(timeout_s + request.wait_s, connect=CONNECT_S)
+        asked = self._http.build_request(
+            request.method,
+            self.url + request.target,
+            content=_chunks_of(body) if isinstance(body, Blob) else body,
+            headers=headers,
+            timeout=timeout,
+        )
         try:
-            async with self._http.stream(
-                request.method, request.target, content=content, headers=headers, timeout=timeout
-            ) as response:
-                if response.status_code >= 300 and not (absent and response.status_code == 404):
-                    raise error_of(response.status_code, await self._read(response))
-                yield response
+            response = await self._http.send(asked, stream=True)
+        except httpx.TransportError as error:
+            away = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            raise unreachable(self.url, _cause(error), asked=not away) from error
+        if response.status_code < 300 or (absent and response.status_code == 404):
+            return response
+        async with self._reading(response):
+            raise error_of(response.status_code, await self._read(response))
+
+    @asynccontextmanager
+    async def _reading(self, response: httpx.Response) -> AsyncIterator[None]:
+        try:
+            yield
         except httpx.TransportError as error:
             raise unreachable(self.url, _cause(error)) from error
+        finally:
+            await response.aclose()
 
     async def _read(self, response: httpx.Response) -> bytes:
         return b"".join([chunk async for chunk in self._chunks(response)])

@@ -11,16 +11,15 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from wasmgrid.core.errors import ProtocolMismatch
-from wasmgrid.core.job import Base64, JobSpec, Source
+from wasmgrid.core.job import JobSpec
 from wasmgrid.sdk import views
 from wasmgrid.sdk.blobs import Blob
+from wasmgrid.sdk.multipart import submission
 from wasmgrid.sdk.sse import Event
 
 T = TypeVar("T")
 JobId = int | str  # a number, or "last"
 
-_BLANK = JobSpec()
-INLINE_SOURCE_BYTES = 512 * 1024  # sources up to this travel inside the JSON, larger ones as multipart
 WAIT_S = 30.0  # one long poll; a client asks again for as long as it wants to wait
 
 
@@ -82,7 +81,7 @@ def submit(spec: JobSpec, *, wait_s: float = 0.0) -> Call[views.Job]:
     """Submit a job; the answer comes when it is finished, or after `wait_s`. Safe to repeat: it carries a key."""
     if spec.idempotency_key is None:
         spec = msgspec.structs.replace(spec, idempotency_key=os.urandom(16).hex())
-    body, content_type = _submission(spec)
+    body, content_type = submission(spec)
     return Call(
         method="POST",
         path="/v1/jobs",
@@ -140,6 +139,32 @@ def artifacts(job_id: JobId) -> Call[views.Artifacts]:
 def workers() -> Call[views.Workers]:
     """All workers."""
     return Call(method="GET", path="/v1/workers", decode=_json(views.Workers))
+
+
+def worker_action(worker_id: str, action: str) -> Call[views.Worker]:
+    """`drain`, `cordon` or `uncordon` a worker; it as it is then."""
+    return Call(method="POST", path=f"/v1/workers/{quote(worker_id, safe='')}/{action}", decode=_json(views.Worker))
+
+
+def join() -> Call[views.Join]:
+    """How workers reach this grid's fabric."""
+    return Call(method="GET", path="/v1/join", decode=_json(views.Join))
+
+
+def credentials() -> Call[views.Credentials]:
+    """Every credential that was made, the revoked ones too; never a secret."""
+    return Call(method="GET", path="/v1/credentials", decode=_json(views.Credentials))
+
+
+def add_credential(name: str, kind: str, public_key: str) -> Call[views.Join]:
+    """Register the public half of a credential (`kind` is worker or server); how its holder reaches the fabric."""
+    body = msgspec.json.encode({"kind": kind, "name": name, "public_key": public_key})
+    return Call(method="POST", path="/v1/credentials", body=body, repeatable=False, decode=_json(views.Join))
+
+
+def revoke_credential(name: str) -> Call[None]:
+    """End a credential: whoever holds it is cut off."""
+    return Call(method="DELETE", path=f"/v1/credentials/{quote(name, safe='')}", decode=lambda _: None)
 
 
 def toolchains() -> Call[views.Toolchains]:
@@ -256,41 +281,3 @@ def _log_chunk(event: Event) -> LogChunk | None:
 
 def _job_event(event: Event) -> views.Job | None:
     return _understood(event.data, views.Job) if event.type == "job" else None
-
-
-def _submission(spec: JobSpec) -> tuple[bytes, str]:
-    if spec.source is None or _source_bytes(spec.source) <= INLINE_SOURCE_BYTES:
-        return _given(spec), "application/json"
-    boundary = os.urandom(16).hex()
-    bare = msgspec.structs.replace(spec, source=msgspec.structs.replace(spec.source, files={}))
-    parts = [_part(boundary, 'name="spec"', "application/json", _given(bare))]
-    for path, content in spec.source.files.items():
-        data = content.encode() if isinstance(content, str) else content.base64
-        name = f'name="source"; filename="{_quoted(path)}"'
-        parts.append(_part(boundary, name, "application/octet-stream", data))
-    return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f"multipart/form-data; boundary={boundary}"
-
-
-def _given(spec: JobSpec) -> bytes:
-    # What has its default is left out, so that a server that does not know a new key yet takes the request.
-    return msgspec.json.encode(
-        {key: value for key in spec.__struct_fields__ if (value := getattr(spec, key)) != getattr(_BLANK, key)}
-    )
-
-
-def _part(boundary: str, disposition: str, content_type: str, data: bytes) -> bytes:
-    head = f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\nContent-Type: {content_type}\r\n\r\n"
-    return head.encode() + data + b"\r\n"
-
-
-def _quoted(path: str) -> str:
-    # as browsers write names into multipart headers: https://html.spec.whatwg.org/#multipart-form-data
-    return path.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _source_bytes(source: Source) -> int:
-    return sum(_content_bytes(content) for content in source.files.values())
-
-
-def _content_bytes(content: str | Base64) -> int:
-    return len(content) if isinstance(content, str) else len(content.base64)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import http.client
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
-from urllib.parse import SplitResult, urlsplit
 
 from wasmgrid import __version__
-from wasmgrid.core.errors import InvalidField, Unreachable, WasmgridError
+from wasmgrid.core.errors import Unreachable, WasmgridError
 from wasmgrid.core.job import JobSpec
 from wasmgrid.sdk import calls, endpoint, steps, views
 from wasmgrid.sdk.blobs import CHUNK_BYTES, Blob
 from wasmgrid.sdk.calls import Call, Download, JobId, Request, Stream
 from wasmgrid.sdk.problems import error_of
+from wasmgrid.sdk.servers import AWAY, Servers, all_away, trusted, unreachable
 from wasmgrid.sdk.sse import EventParser
 
 T = TypeVar("T")
@@ -28,19 +27,26 @@ SILENCE_S = 60.0  # a stream that says nothing for so long is opened again by wh
 
 
 class Client:
-    """Sends calls to one server.
+    """Sends calls to one grid.
 
-    `url` and `token` default to `$WASMGRID_SERVER` and `$WASMGRID_TOKEN`, then to the server that runs in the home.
-    Every method raises a `WasmgridError`: the server's own, or `Unreachable`.
+    `url` names its server (or several, comma-separated, of which any will do) and `token` opens it; they default to
+    `$WASMGRID_SERVER` and `$WASMGRID_TOKEN`, then to the server that runs in the home. Certificates are checked against
+    `$WASMGRID_CA`, else the home's own authority, else the system's. Where a server does not answer, the next is asked
+    what may be asked twice. Every method raises a `WasmgridError`: the server's own, or `Unreachable`.
     """
 
     def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
         found = endpoint.find(url, token)
-        self.url = found.url
-        self._base = check_url(found.url)
+        self.servers = Servers(found.urls)
+        self._tls = trusted(found)
         self._token = found.token
         self._timeout_s = timeout_s
         self._kept: http.client.HTTPConnection | None = None
+
+    @property
+    def url(self) -> str:
+        """The server that is asked now."""
+        return self.servers.url
 
     def __enter__(self) -> Self:
         return self
@@ -60,20 +66,7 @@ class Client:
 
     def send(self, call: Call[T]) -> T:
         """One call, one answer."""
-        try:
-            response = self._exchange(call)
-            body = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise self._unreachable(error) from error
-        except BaseException:
-            self.close()  # an answer left half read would be taken for the next call's
-            raise
-        if response.status == 404 and call.absent is not None:
-            return call.absent
-        if response.status >= 300:
-            raise error_of(response.status, body)
-        return call.decode(body)
+        return self._anywhere(call, lambda: self._send(call))
 
     def run(self, procedure: steps.Steps[T]) -> T:
         """Several calls, as `steps` orders them."""
@@ -135,6 +128,22 @@ class Client:
         """All attempts of a job that ended, oldest first."""
         return self.send(calls.attempts(job_id)).attempts
 
+    def workers(self) -> list[views.Worker]:
+        """All workers, with what each has and what of it is taken."""
+        return self.send(calls.workers()).workers
+
+    def drain(self, worker_id: str) -> views.Worker:
+        """Let a worker finish what it holds, take nothing more, and go."""
+        return self.send(calls.worker_action(worker_id, "drain"))
+
+    def cordon(self, worker_id: str) -> views.Worker:
+        """Give a worker nothing new, until `uncordon`."""
+        return self.send(calls.worker_action(worker_id, "cordon"))
+
+    def uncordon(self, worker_id: str) -> views.Worker:
+        """Give a worker tasks again that was cordoned or quarantined."""
+        return self.send(calls.worker_action(worker_id, "uncordon"))
+
     def jobs(self, *, state: str | None = None, name: str | None = None) -> Iterator[views.Job]:
         """All jobs, newest first, fetched as they are asked for."""
         cursor: str | int | None = None
@@ -147,15 +156,44 @@ class Client:
 
     # -- one exchange -------------------------------------------------------------------------------------------------
 
+    def _anywhere(self, request: Request, attempt: Callable[[], R]) -> R:
+        """`attempt`, at the next server where one is away and was not asked yet, or may be asked twice."""
+        failures: list[WasmgridError] = []
+        while True:
+            asked = self.url
+            try:
+                return attempt()
+            except AWAY as error:
+                failures.append(error)
+                if not self.servers.another(request, failures, than=asked):
+                    raise all_away(failures) from error
+                self.close()
+
+    def _send(self, call: Call[T]) -> T:
+        try:
+            response = self._exchange(call)
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise unreachable(self.url, error) from error
+        except BaseException:
+            self.close()  # an answer left half read would be taken for the next call's
+            raise
+        if response.status == 404 and call.absent is not None:
+            return call.absent
+        if response.status >= 300:
+            raise error_of(response.status, body)
+        return call.decode(body)
+
     def _exchange(self, request: Request) -> http.client.HTTPResponse:
         """The response to `request` over the kept connection, over a new one where the server had closed that."""
+        if not request.repeatable:
+            self.close()  # a kept connection may turn out to be closed only once the request may have arrived
         if self._kept is not None:
             try:
                 return self._ask(self._kept, request)
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
                 self.close()
-                if not request.repeatable:
-                    raise
         self._kept = self._connect()
         return self._ask(self._kept, request)
 
@@ -164,7 +202,7 @@ class Client:
     ) -> http.client.HTTPResponse:
         if connection.sock is not None:
             connection.sock.settimeout((timeout_s or self._timeout_s) + request.wait_s)
-        target = self._base.path.rstrip("/") + request.target
+        target = self.servers.parts.path.rstrip("/") + request.target
         body: Any = request.body or None
         headers = self._headers(request)
         if isinstance(request.body, Blob):
@@ -181,29 +219,47 @@ class Client:
     @contextmanager
     def _opened(self, request: Request, *, timeout_s: float) -> Iterator[http.client.HTTPResponse]:
         """A response read bit by bit, over a connection of its own."""
+        connection, response = self._anywhere(request, lambda: self._open(request, timeout_s))
+        asked = self.url
+        try:
+            yield response
+        except Unreachable:
+            self.servers.go_on(than=asked)  # whoever comes back asks another first
+            raise
+        finally:
+            connection.close()
+
+    def _open(self, request: Request, timeout_s: float) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         connection = self._connect()
         try:
             response = self._piece(lambda _: self._ask(connection, request, timeout_s))
             if response.status >= 300:
                 raise error_of(response.status, self._piece(response.read))
-            yield response
-        finally:
+        except BaseException:
             connection.close()
+            raise
+        return connection, response
 
     def _piece(self, read: Callable[[int], R]) -> R:
         """What `read` gives of the network; its errors are the server's, those of whoever takes the bytes are not."""
         try:
             return read(CHUNK_BYTES)
         except (OSError, http.client.HTTPException) as error:
-            raise self._unreachable(error) from error
+            raise unreachable(self.url, error) from error
 
     def _connect(self) -> http.client.HTTPConnection:
-        kind = http.client.HTTPSConnection if self._base.scheme == "https" else http.client.HTTPConnection
-        connection = kind(self._base.hostname or "127.0.0.1", self._base.port, timeout=CONNECT_S)
+        parts = self.servers.parts
+        host = parts.hostname or "127.0.0.1"
+        connection = (
+            http.client.HTTPSConnection(host, parts.port, timeout=CONNECT_S, context=self._tls)
+            if parts.scheme == "https"
+            else http.client.HTTPConnection(host, parts.port, timeout=CONNECT_S)
+        )
         try:
             connection.connect()
         except OSError as error:
-            raise self._unreachable(error) from error
+            connection.close()
+            raise unreachable(self.url, error, asked=False) from error
         return connection
 
     def _headers(self, request: Request) -> dict[str, str]:
@@ -215,31 +271,3 @@ class Client:
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         return headers
-
-    def _unreachable(self, error: Exception) -> Unreachable:
-        return unreachable(self.url, error)
-
-
-def check_url(url: str) -> SplitResult:
-    """`url` in its parts where a client can use it, else `InvalidField`."""
-    parts = urlsplit(url)
-    try:
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number
-        usable = False
-    if not usable:
-        raise InvalidField(f"{url!r} is not a server's address", hint="write HOST:PORT or http://HOST:PORT")
-    return parts
-
-
-def unreachable(url: str, error: Exception) -> Unreachable:
-    """What a person is told where a server does not answer."""
-    if isinstance(error, TimeoutError | socket.timeout):
-        reason = "no answer in time"
-    elif isinstance(error, socket.gaierror):
-        reason = "no such host"
-    elif isinstance(error, OSError) and error.strerror:
-        reason = error.strerror.lower()
-    else:
-        reason = str(error) or type(error).__name__
-    return Unreachable(f"the server at {url} cannot be reached ({reason})", hint="see what runs: wasmgrid doctor")

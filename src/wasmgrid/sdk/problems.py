@@ -73,7 +73,7 @@ def _phrase(status: int) -> str:
 def _tree(kind: type[WasmgridError]) -> dict[str, type[WasmgridError]]:
     found = {kind.code: kind}
     for below in kind.__subclasses__():
-        found.update(_tree(below))
+        found = _tree(below) | found  # of two with one code, the more general
     return found
 
 

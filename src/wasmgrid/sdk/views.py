@@ -16,7 +16,7 @@ from wasmgrid.core.job import Artifact, BuildView, Stats
 from wasmgrid.core.lifecycle import FINISHED
 from wasmgrid.core.outcome import Outcome, OutcomeKind, process_exit_code
 from wasmgrid.core.resources import Resources
-from wasmgrid.core.worker import Toolchain
+from wasmgrid.core.worker import Cache, Gpu, Toolchain
 
 WASMGRID_FAILED = 125  # the exit code of wasmgrid's own failures
 
@@ -92,6 +92,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int = 0
     require: dict[str, str] = {}
     time_limit_s: float = 0.0
+    queue_timeout_s: float | None = None
+    total_timeout_s: float | None = None
     output_limit_bytes: int = 0
 
 
@@ -137,9 +139,9 @@ class JobPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker as the grid sees it."""
+    """A worker as the grid sees it; the meaning of each key is in `core.worker.WorkerView`."""
 
-    id: str
+    id: str = ""
     state: str = ""
     labels: dict[str, str] = {}
     capacity: Resources = Resources()
@@ -150,12 +152,40 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     silent_s: float | None = None
     hostname: str = ""
     version: str = ""
+    gpus: list[Gpu] = []
+    gpus_used: list[int] = []
+    cache: Cache = Cache()
+    remaining_s: float | None = None
+    note: str = ""
 
 
 class Workers(msgspec.Struct, frozen=True, kw_only=True):
     """All workers."""
 
     workers: list[Worker] = []
+
+
+class Join(msgspec.Struct, frozen=True, kw_only=True):
+    """How workers reach a grid's fabric: its address, and the authority of its certificate (None: it needs none)."""
+
+    nats_url: str = ""
+    ca: str | None = None
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """A credential of the fabric, without its secret; `kind` is worker or server."""
+
+    name: str = ""
+    kind: str = ""
+    public_key: str = ""
+    created_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """All credentials that were made."""
+
+    credentials: list[Credential] = []
 
 
 class Toolchains(msgspec.Struct, frozen=True, kw_only=True):
