@@ -7,6 +7,7 @@ import msgspec
 from wasmgrid.core.resources import Resources
 from wasmgrid.core.worker import WorkerInfo
 from wasmgrid.scheduling.pool import Pool
+from wasmgrid.scheduling.scheduler import Scheduler
 from wasmgrid.scheduling.shape import Shape
 
 
@@ -47,8 +48,9 @@ def mismatches(shape: Shape, info: WorkerInfo) -> list[str]:
     return reasons
 
 
-def explain(shape: Shape, pool: Pool) -> Why:
+def explain(shape: Shape, scheduler: Scheduler, now: float) -> Why:  # noqa: ARG001
     """Why a task of `shape` is not running now."""
+    pool = scheduler.pool
     answers = [_worker_why(shape, pool, info) for info in pool.infos()]
     return Why(reason=_reason(answers), workers=answers)
 
@@ -57,8 +59,9 @@ def _worker_why(shape: Shape, pool: Pool, info: WorkerInfo) -> WorkerWhy:
     never = mismatches(shape, info)
     if never:
         return WorkerWhy(worker_id=info.id, mismatches=never, change=_change(shape, info))
-    if not pool.is_open(info.id):
-        return WorkerWhy(worker_id=info.id, mismatches=["it takes no new tasks (draining or cordoned)"], busy=True)
+    closed = pool.closed(info.id)
+    if closed:
+        return WorkerWhy(worker_id=info.id, mismatches=[closed], busy=True)
     busy = [
         f"needs {_amount(name, wanted)}, {_amount(name, max(free, 0))} free"
         for name, wanted, free in _compare(shape.need, pool.free(info.id))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wasmgrid.core.resources import NAMES, Resources
-from wasmgrid.core.worker import WorkerInfo
+from wasmgrid.core.worker import WorkerInfo, gpu_matches
 from wasmgrid.scheduling.shape import Shape
 
 Vector = NDArray[np.int64]
@@ -28,7 +28,8 @@ class Pool:
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
         self._infos: list[WorkerInfo] = []
-        self._open: list[bool] = []
+        self._closed: list[str] = []
+        self._gpus_used: list[dict[int, int]] = []
         self._free: Vector = np.zeros((0, len(NAMES)), dtype=np.int64)
         self._capacity: Vector = np.zeros((0, len(NAMES)), dtype=np.int64)
         self._running: Vector = np.zeros(0, dtype=np.int64)
@@ -46,23 +47,39 @@ class Pool:
         """What the worker says of itself; KeyError where it is not in the pool."""
         return self._infos[self._rows[worker_id]]
 
-    def is_open(self, worker_id: str) -> bool:
-        """Whether the worker takes new tasks."""
-        return self._open[self._rows[worker_id]]
+    def closed(self, worker_id: str) -> str:
+        """Why the worker takes no new tasks; empty where it does."""
+        return self._closed[self._rows[worker_id]]
+
+    def gpus_used(self, worker_id: str) -> list[int]:
+        """The indexes of the worker's GPUs that tasks have."""
+        return sorted(self._gpus_used[self._rows[worker_id]])
+
+    def free_gpus(self, worker_id: str, shape: Shape) -> list[int]:
+        """The indexes of the worker's free GPUs that `shape` may use, the smallest first."""
+        row = self._rows[worker_id]
+        free = [
+            gpu
+            for gpu in self._infos[row].gpus
+            if gpu.index not in self._gpus_used[row]
+            and gpu_matches(gpu, model=shape.gpu_model, memory_mb=shape.gpu_memory_mb)
+        ]
+        return [gpu.index for gpu in sorted(free, key=lambda gpu: (gpu.memory_mb, gpu.index))]
 
     def free(self, worker_id: str) -> Resources:
         """What is not taken of the worker's capacity; negative where it shrank under its tasks."""
         row = self._free[self._rows[worker_id]]
         return Resources(**{name: int(value) for name, value in zip(NAMES, row, strict=True)})
 
-    def put(self, info: WorkerInfo, *, is_open: bool = True) -> None:
+    def put(self, info: WorkerInfo, *, closed: str = "") -> None:
         """Add a worker, or change what it says of itself; what its tasks take stays taken."""
         capacity = vector(info.capacity)
         row = self._rows.get(info.id)
         if row is None:
             self._rows[info.id] = len(self._infos)
             self._infos.append(info)
-            self._open.append(is_open)
+            self._closed.append(closed)
+            self._gpus_used.append({})
             self._free = np.vstack([self._free, capacity])
             self._capacity = np.vstack([self._capacity, capacity])
             self._running = np.append(self._running, 0)
@@ -70,7 +87,7 @@ class Pool:
             self._free[row] += capacity - self._capacity[row]
             self._capacity[row] = capacity
             self._infos[row] = info
-            self._open[row] = is_open
+            self._closed[row] = closed
         self._statics.clear()
 
     def remove(self, worker_id: str) -> None:
@@ -79,23 +96,31 @@ class Pool:
         if row is None:
             return
         del self._infos[row]
-        del self._open[row]
+        del self._closed[row]
+        del self._gpus_used[row]
         self._free = np.delete(self._free, row, axis=0)
         self._capacity = np.delete(self._capacity, row, axis=0)
         self._running = np.delete(self._running, row)
         self._rows = {info.id: index for index, info in enumerate(self._infos)}
         self._statics.clear()
 
-    def take(self, worker_id: str, need: Resources) -> None:
-        """A task now uses `need` of the worker."""
+    def take(self, worker_id: str, need: Resources, gpus: tuple[int, ...] = ()) -> None:
+        """A task now uses `need` of the worker, these GPUs among it."""
         row = self._rows[worker_id]
+        for index in gpus:
+            self._gpus_used[row][index] = self._gpus_used[row].get(index, 0) + 1
         self._free[row] -= self._vector(need)
         self._running[row] += 1
 
-    def give_back(self, worker_id: str, need: Resources) -> None:
+    def give_back(self, worker_id: str, need: Resources, gpus: tuple[int, ...] = ()) -> None:
         """A task ended; nothing happens where its worker has left."""
         row = self._rows.get(worker_id)
         if row is not None:
+            used = self._gpus_used[row]
+            for index in gpus:
+                used[index] -= 1
+                if not used[index]:
+                    del used[index]
             self._free[row] += self._vector(need)
             self._running[row] -= 1
 
@@ -108,6 +133,11 @@ class Pool:
         matches, score = self._static(shape)
         left = self._free - self._vector(shape.need)
         rows = np.flatnonzero(matches & (left >= 0).all(axis=1))
+        if shape.need.gpus:
+            rows = np.array(
+                [row for row in rows if len(self.free_gpus(self._infos[row].id, shape)) >= shape.need.gpus],
+                dtype=np.int64,
+            )
         if rows.size == 0:
             return None
         tightness = (left[rows] / np.maximum(self._capacity[rows], 1)).sum(axis=1)
@@ -124,8 +154,8 @@ class Pool:
         """Which workers match `shape` but for what is free, and the part of their rank that does not change."""
         known = self._statics.get(shape)
         if known is None:
-            pairs = zip(self._infos, self._open, strict=True)
-            mask = np.array([is_open and label_match(shape, info) for info, is_open in pairs], dtype=np.bool_)
+            pairs = zip(self._infos, self._closed, strict=True)
+            mask = np.array([not closed and label_match(shape, info) for info, closed in pairs], dtype=np.bool_)
             score = np.array([_static_score(shape, info) for info in self._infos], dtype=np.float64)
             known = self._statics[shape] = (mask, score)
         return known
