@@ -219,7 +219,8 @@ def test_retries_are_the_users_and_traps_get_none() -> None:
     led = leader()
     join(led)
     [first] = sent(arrive(led, retries=1), wire.Assign)
-    [second] = sent(results(led, result(first.attempt, outcome=exited(3))), wire.Assign)
+    assert not sent(results(led, result(first.attempt, outcome=exited(3))), wire.Assign)
+    [second] = sent(led.handle(events.Tick(), 3.0), wire.Assign)
     assert written(results(led, result(second.attempt, outcome=exited(3))), events.Record)[0].finished
     [trapped] = sent(arrive(led, 2, retries=5), wire.Assign)
     trap = Outcome(kind=OutcomeKind.TRAPPED, trap_kind="unreachable")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import zlib
+
+from msgspec.structs import replace
+
 from wasmgrid.core.lifecycle import JobEvent, JobState, advance
 from wasmgrid.core.outcome import Outcome, OutcomeKind
-from wasmgrid.protocol import buildlife, joblife
+from wasmgrid.protocol import buildlife, joblife, trust
+from wasmgrid.protocol.deadlines import RetryDue
 from wasmgrid.protocol.events import EndedAttempt, Record
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
-from wasmgrid.scheduling.scheduler import Ended
+from wasmgrid.scheduling.events import Ended
 
 RETRIABLE = frozenset({OutcomeKind.EXITED, OutcomeKind.TIMED_OUT, OutcomeKind.OUT_OF_MEMORY})
 
@@ -18,6 +24,8 @@ def requeue(state: State, task: Task, reason: str, *, crashed: bool, now: float)
     """The task's attempt ended without ending the task: it waits again, or is lost at the crash limit."""
     ended = _end_attempt(state, task, reason, crashed=crashed)
     task.crashes += crashed
+    state.counters.requeued += 1
+    state.counters.crashes += crashed
     if task.crashes >= state.settings.crash_limit:
         give_up(state, task, ended, f"lost after {task.crashes} attempts: {reason}")
         return
@@ -37,19 +45,55 @@ def give_up(state: State, task: Task, ended: EndedAttempt | None, message: str) 
     joblife.end_tasks(state, [(task, result)], ended=[ended] if ended else [])
 
 
-def wants_retry(job: Job, task: Task, outcome: Outcome) -> bool:
-    """Whether the user's retries give the task another try. A deterministic trap never gets one."""
-    failed = outcome.kind in RETRIABLE and not outcome.succeeded
-    return failed and task.tries < job.spec.retries and not job.cancelling
+def wants_retry(state: State, job: Job, task: Task, outcome: Outcome) -> bool:
+    """Whether the user's retries give the task another try.
+
+    A deterministic trap never gets one, nor what ran out of memory where `retry_memory` can give it no more.
+    """
+    if outcome.kind not in RETRIABLE or outcome.succeeded or job.stopping is not None:
+        return False
+    if task.tries >= job.spec.retries:
+        return False
+    wants_more = outcome.kind is OutcomeKind.OUT_OF_MEMORY and job.spec.retry_memory is not None
+    return not wants_more or _grown(state, job, task) > 0
 
 
 def retry(state: State, task: Task, outcome: Outcome, now: float) -> None:
-    """The user's own failure, tried again."""
-    ended = _end_attempt(state, task, f"will be retried: {outcome.kind}", crashed=False)
+    """The user's own failure, tried again after a pause that doubles each time."""
+    job = state.jobs[task.id.id]
+    trust.failed(task)
+    ended = _end_attempt(state, task, f"will be retried: {_words(outcome)}", crashed=False, retried=True)
     task.tries += 1
+    state.counters.retries += 1
     if ended is not None:
         state.write(Record(ended=[ended]))
-    _wait_again(state, task, f"retry {task.tries} after {outcome.kind}", now)
+    if outcome.kind is OutcomeKind.OUT_OF_MEMORY and job.spec.retry_memory is not None:
+        need = replace(task.shape.need, memory_mb=_grown(state, job, task))
+        task.shape = replace(task.shape, need=need)
+    pause_s = _pause_s(state, task)
+    task.resting = True
+    state.deadlines.add(now + pause_s, RetryDue(task.id))
+    _wait_again(state, task, f"retry {task.tries} of {job.spec.retries} after {_words(outcome)}", now)
+
+
+def _pause_s(state: State, task: Task) -> float:
+    """Doubling, and spread between half and whole by the task's own number, so that many do not come back at once."""
+    settings = state.settings
+    whole = min(settings.retry_first_s * 2.0 ** (task.tries - 1), settings.retry_most_s)
+    spread = zlib.crc32(f"{task.id.id}/{task.id.index}/{task.tries}".encode()) / (1 << 32)
+    return whole * (0.5 + spread / 2)
+
+
+def _grown(state: State, job: Job, task: Task) -> int:
+    """The memory of the next try, in MB, or 0 where it cannot be more: the operator's ceiling, or no worker has it."""
+    before = task.shape.need.memory_mb
+    grown = min(math.ceil(before * (job.spec.retry_memory or 1.0)), state.settings.memory_most_mb)
+    shape = replace(task.shape, need=replace(task.shape.need, memory_mb=grown))
+    return grown if grown > before and state.scheduler.pool.ever_fits(shape) else 0
+
+
+def _words(outcome: Outcome) -> str:
+    return f"{outcome.kind}({outcome.exit_code})" if outcome.exit_code is not None else str(outcome.kind)
 
 
 def rebuild(state: State, task: Task, now: float) -> None:
@@ -77,19 +121,27 @@ def _wait_again(state: State, task: Task, reason: str, now: float) -> None:
     job = state.jobs[task.id.id]
     if job.state is JobState.RUNNING and job.task_count == 1:
         job.state = advance(job.state, JobEvent.REQUEUED)
-    if job.cancelling:
-        outcome = Outcome(kind=OutcomeKind.CANCELLED, message=f"cancelled; {reason}")
+    if job.stopping is not None:
+        outcome = Outcome(kind=job.stopping.kind, message=f"{job.stopping.message}; {reason}")
         joblife.end_tasks(state, [(task, joblife.never_ran(job.id, task.id.index, outcome))])
         return
+    job.reason = reason if task.resting else None
     state.enqueue(task)
     state.changed(job.id)
 
 
-def _end_attempt(state: State, task: Task, reason: str, *, crashed: bool) -> EndedAttempt | None:
+def _end_attempt(state: State, task: Task, reason: str, *, crashed: bool, retried: bool = False) -> EndedAttempt | None:
     """Take the task from its worker; what to record of that attempt."""
     if task.attempt is None:
         return None
-    ended = EndedAttempt(task=task.id, attempt=task.attempt, worker_id=task.worker_id, reason=reason, crashed=crashed)
-    state.scheduler.handle(Ended(task.worker_id, task.shape))
+    ended = EndedAttempt(
+        task=task.id,
+        attempt=task.attempt,
+        worker_id=task.worker_id,
+        reason=reason,
+        crashed=crashed,
+        retried=retried,
+    )
+    state.schedule(Ended(task.id))
     state.tasks.release(task)
     return ended

@@ -12,7 +12,7 @@ from wasmgrid.protocol.events import AssignModule, BuildOpened, FinishBuild, Ope
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
-from wasmgrid.scheduling.scheduler import Ended, Withdrawn
+from wasmgrid.scheduling.events import Ended, Withdrawn
 from wasmgrid.scheduling.shape import build_shape
 
 
@@ -48,7 +48,7 @@ def resolve_waiting(state: State, now: float) -> None:
         task = state.task_of("build", build.id, 0) if build.id is not None else None
         if task is None or task.attempt is not None or task.withheld or build.toolchain in offered:
             continue
-        state.scheduler.handle(Withdrawn(task.id))
+        state.schedule(Withdrawn(task.id))
         state.tasks.drop(task)
         state.builds.unresolved.update(dict.fromkeys(state.builds.close(build)))
     for job_id in list(state.builds.unresolved):
@@ -74,7 +74,7 @@ def opened(state: State, event: BuildOpened, now: float) -> None:
 
 def ended(state: State, task: Task, result: BuildResult, now: float) -> None:
     """A worker built it, or says why not."""
-    state.scheduler.handle(Ended(task.worker_id, task.shape))
+    state.schedule(Ended(task.id))
     task.settling = True
     build = state.builds.by_id(result.build_id)
     jobs = state.builds.close(build) if build is not None else []
@@ -108,7 +108,7 @@ def abandon(state: State, job: Job) -> None:
     if task is None or task.settling:
         return
     if task.attempt is None:
-        state.scheduler.handle(Withdrawn(task.id))
+        state.schedule(Withdrawn(task.id))
         state.tasks.drop(task)
     else:
         state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="nobody waits for it"))
@@ -134,6 +134,7 @@ def _queue(state: State, build: Build, now: float) -> None:
         shape=build_shape(build.toolchain),
         priority=max(job.spec.priority for job in jobs),
         order=min(job.id for job in jobs),
+        tenant=jobs[0].tenant,
         queued_at=now,
         withheld=any(job.old for job in jobs) and not state.takeover.settled,
     )

@@ -17,8 +17,10 @@ from wasmgrid.core.worker import WorkerInfo
 class JobArrived(msgspec.Struct, frozen=True, kw_only=True):
     """An unfinished job of the store: just submitted, or found by the sweep.
 
-    `old`: it was there before this leader took over, so a worker may hold its tasks. `done` are the indexes that have a
-    result, `crashes` counts per index the attempts that died of a crash.
+    `old`: it was there before this leader took over, so a worker may hold its tasks. `age_s` is how long ago it was
+    submitted, by the store's clock. `done` are the indexes that have a result (`failed`: some did not succeed,
+    `cancelled`: some were cancelled); `crashes` counts per index the attempts that died of a crash, `tries` those after
+    which the user's retries gave another.
     """
 
     job_id: int
@@ -28,14 +30,25 @@ class JobArrived(msgspec.Struct, frozen=True, kw_only=True):
     module_sha256: str | None = None
     cancel_requested: bool = False
     old: bool = False
+    age_s: float = 0.0
     done: list[int] = []
+    failed: bool = False
+    cancelled: bool = False
     crashes: dict[int, int] = {}
+    tries: dict[int, int] = {}
 
 
 class CancelAsked(msgspec.Struct, frozen=True):
     """Someone wants a job to end; the wish is in the store already."""
 
     job_id: int
+
+
+class WorkerAsked(msgspec.Struct, frozen=True):
+    """A person wants something of a worker: `action` is drain, cordon or uncordon."""
+
+    worker_id: str
+    action: str
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -81,20 +94,26 @@ class Tick(msgspec.Struct, frozen=True):
     """Time went by."""
 
 
-Event = JobArrived | CancelAsked | Said | Unheard | BuildOpened | Written | WriteFailed | ModulesPruned | Tick
+Event = (
+    JobArrived | CancelAsked | WorkerAsked | Said | Unheard | BuildOpened | Written | WriteFailed | ModulesPruned | Tick
+)
 
 
 # ---- what the store is asked to write
 
 
 class EndedAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt that ended without ending its task. `crashed`: it counts towards the crash limit."""
+    """An attempt that ended without ending its task.
+
+    `crashed`: it counts towards the crash limit. `retried`: it was the user's own failure, and used up a retry.
+    """
 
     task: TaskId
     attempt: int
     worker_id: str
     reason: str
     crashed: bool = False
+    retried: bool = False
 
 
 class FinishedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,10 +151,12 @@ class AssignModule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SaveWorker(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker joined, left or was lost."""
+    """A worker joined, drains, left or was lost. `hold`: cordoned, quarantined or nothing; it outlives all of these."""
 
     info: WorkerInfo
     state: str
+    hold: str = ""
+    note: str = ""
 
 
 Body = Record | FinishBuild | AssignModule | SaveWorker

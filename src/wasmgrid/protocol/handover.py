@@ -7,10 +7,10 @@ from msgspec.structs import replace
 from wasmgrid.core.job import BuildResult, TaskResult
 from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.core.wire import Results, ResultsAck
-from wasmgrid.protocol import attemptlife, buildlife, joblife
+from wasmgrid.protocol import attemptlife, buildlife, joblife, trust
 from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
-from wasmgrid.scheduling.scheduler import Ended
+from wasmgrid.scheduling.events import Ended, ModuleCached
 
 
 def results(state: State, message: Results, now: float) -> None:
@@ -55,18 +55,22 @@ def _ends(state: State, task: Task, result: TaskResult, dropped: list[int], now:
     job = state.jobs[result.job_id]
     if result.outcome.kind is OutcomeKind.LOST:
         dropped.append(result.attempt)
+        trust.failed(task)
         attemptlife.requeue(state, task, result.outcome.message or "its runner crashed", crashed=True, now=now)
         return False
-    if result.module_missing and job.spec.source is not None and not (job.rebuilt or job.cancelling):
+    if result.module_missing and job.spec.source is not None and not (job.rebuilt or job.stopping):
         dropped.append(result.attempt)
         attemptlife.rebuild(state, task, now)
         return False
-    if attemptlife.wants_retry(job, task, result.outcome):
+    if attemptlife.wants_retry(state, job, task, result.outcome):
         dropped.append(result.attempt)
         attemptlife.retry(state, task, result.outcome, now)
         return False
     joblife.started(state, task, result.started_at or None)
-    state.scheduler.handle(Ended(task.worker_id, task.shape))
+    state.schedule(Ended(task.id))
+    state.schedule(ModuleCached(result.worker_id, task.module))
+    if result.outcome.succeeded:
+        trust.succeeded(state, task)
     return True
 
 
@@ -81,7 +85,10 @@ def _end_build(state: State, task: Task, result: BuildResult, dropped: list[int]
 
 
 def _with_times(state: State, task: Task, result: TaskResult) -> TaskResult:
-    """The result with what only the leader knows: how long the task waited and its module took to build."""
+    """The result with what only the leader knows: how long the task waited, and its build took; why it was stopped."""
     job = state.jobs[result.job_id]
     stats = replace(result.stats, queue_ms=max(0.0, (task.assigned_at - task.queued_at) * 1000), build_ms=job.build_ms)
-    return replace(result, stats=stats)
+    outcome = result.outcome
+    if job.stopping is not None and outcome.kind is OutcomeKind.CANCELLED:
+        outcome = job.stopping
+    return replace(result, stats=stats, outcome=outcome)

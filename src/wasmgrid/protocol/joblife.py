@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from wasmgrid.core.job import TaskId, TaskResult
 from wasmgrid.core.lifecycle import JobEvent, JobState, advance
 from wasmgrid.core.outcome import Outcome
+from wasmgrid.protocol.deadlines import QueueTimeout
 from wasmgrid.protocol.events import EndedAttempt, Record
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.state import State
@@ -27,6 +28,8 @@ def module_known(state: State, job: Job, module_sha256: str, *, build_ms: float,
 def queue_tasks(state: State, job: Job, now: float) -> None:
     """Every task of the job that has no result waits for a worker."""
     withheld = job.old and not state.takeover.settled
+    if job.spec.queue_timeout_s is not None:
+        state.deadlines.add(now + job.spec.queue_timeout_s, QueueTimeout(job.id))
     for index in range(job.task_count):
         if index in job.done:
             continue
@@ -35,9 +38,12 @@ def queue_tasks(state: State, job: Job, now: float) -> None:
             shape=job.shape,
             priority=job.spec.priority,
             order=job.id,
+            tenant=job.tenant,
             queued_at=now,
+            module=job.module_sha256 or "",
             withheld=withheld,
             crashes=job.crashes.get(index, 0),
+            tries=job.tries.get(index, 0),
         )
         state.tasks.add(task)
         state.enqueue(task)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from wasmgrid.core.job import StoredSpec, TaskResult
 from wasmgrid.core.lifecycle import FINISHED, JobEvent, JobState, advance
-from wasmgrid.core.outcome import OutcomeKind
+from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.protocol.events import FinishedJob, JobArrived
 from wasmgrid.scheduling.shape import Shape, run_shape
 
@@ -16,7 +16,8 @@ from wasmgrid.scheduling.shape import Shape, run_shape
 class Job:
     """An unfinished job. `done` are the indexes whose results are committed or on their way into the store.
 
-    `shown_state` is the state before its end, for as long as that end is not committed.
+    `shown_state` is the state before its end, for as long as that end is not committed. `stopping` is how its tasks are
+    to end, once it was cancelled or its time is over.
     """
 
     id: int
@@ -34,11 +35,12 @@ class Job:
     build_id: int | None = None
     build_cached: bool | None = None
     rebuilt: bool = False
-    cancelling: bool = False
+    stopping: Outcome | None = None
     cancelled: bool = False
     failed: bool = False
     done: set[int] = field(default_factory=set)
     crashes: dict[int, int] = field(default_factory=dict)
+    tries: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, event: JobArrived) -> Job:
@@ -56,6 +58,9 @@ class Job:
             shown_state=state,
             done=set(event.done),
             crashes=dict(event.crashes),
+            tries=dict(event.tries),
+            failed=event.failed,
+            cancelled=event.cancelled,
         )
 
     @property

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from msgspec.structs import replace
 
 from wasmgrid.core.wire import Assign, BuildWork, Heartbeat, Inventory, Leave, Progress, Refused, Results, RunWork, Work
-from wasmgrid.protocol import buildlife, handover, requests, workers
+from wasmgrid.protocol import buildlife, handover, holds, requests, timeouts, workers
 from wasmgrid.protocol.events import (
     BuildOpened,
     CancelAsked,
@@ -19,26 +19,39 @@ from wasmgrid.protocol.events import (
     Said,
     Tick,
     Unheard,
+    WorkerAsked,
     WriteFailed,
     Written,
 )
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.state import Settings, State
 from wasmgrid.protocol.tasks import Task
-from wasmgrid.scheduling.scheduler import Placement
+from wasmgrid.scheduling.events import Placement
 
 
 class Leader:
-    """Leads for one term. Feed it the unfinished jobs of the store first, then call `begin`."""
+    """Leads for one term. Feed it the unfinished jobs of the store first, then call `begin`.
+
+    `known_workers` may hold tasks of the term before; `holds` are the workers that take nothing new: (cordoned or
+    quarantined, why) by id.
+    """
 
     def __init__(
-        self, *, term: int, leader_id: str, known_workers: Iterable[str], now: float, settings: Settings | None = None
+        self,
+        *,
+        term: int,
+        leader_id: str,
+        known_workers: Iterable[str],
+        now: float,
+        holds: Mapping[str, tuple[str, str]] | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self._state = State(
             term=term,
             leader_id=leader_id,
             settings=settings or Settings(),
             known_workers=set(known_workers),
+            holds=holds or {},
             now=now,
         )
 
@@ -52,14 +65,21 @@ class Leader:
         """How often it wants a `Tick`."""
         return self._state.settings.heartbeat_s / 2
 
+    def wake_s(self, now: float) -> float:
+        """In how many seconds it wants the next `Tick` at the latest."""
+        due = self._state.deadlines.next
+        return self.tick_s if due is None else min(self.tick_s, max(0.0, due - now))
+
     def begin(self, now: float) -> list[Command]:
         """Say hello to every worker; they answer with their inventories."""
+        self._state.now = now
         self._state.broadcast(self._state.hello())
         workers.settle_takeover(self._state, now)
         return self._finish(now)
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Note what happened; what is to be done about it, in order."""
+        self._state.now = now
         self._note(event, now)
         return self._finish(now)
 
@@ -71,7 +91,9 @@ class Leader:
             case CancelAsked(job_id):
                 job = state.jobs.get(job_id)
                 if job is not None:
-                    requests.cancel(state, job)
+                    requests.stop(state, job, requests.CANCELLED)
+            case WorkerAsked():
+                holds.asked(state, event)
             case Said(message):
                 self._hear(message, now)
             case Unheard():
@@ -87,6 +109,7 @@ class Leader:
             case Tick():
                 workers.expire(state, now)
                 workers.settle_takeover(state, now)
+                timeouts.come(state, now)
                 state.retry_writes()
             case _:
                 assert_never(event)
@@ -112,7 +135,7 @@ class Leader:
     def _finish(self, now: float) -> list[Command]:
         """Whatever happened, place what now fits; then hand out the commands."""
         if len(self._state.scheduler.queue):
-            for placement in self._state.scheduler.place():
+            for placement in self._state.scheduler.place(now):
                 self._assign(placement, now)
         commands, self._state.commands = self._state.commands, []
         return commands
@@ -125,29 +148,35 @@ class Leader:
             raise AssertionError(message)
         lease.seq += 1
         attempt = state.attempt_ids.take()
-        assign = Assign(term=state.term, seq=lease.seq, attempt=attempt, work=self._work(task))
-        state.tasks.hold(task, attempt=attempt, worker_id=placement.worker_id, assign=assign, now=now)
+        assign = Assign(term=state.term, seq=lease.seq, attempt=attempt, work=self._work(task, placement))
+        state.tasks.hold(
+            task, attempt=attempt, worker_id=placement.worker_id, assign=assign, now=now, gpus=placement.gpus
+        )
         state.counters.placements += 1
         state.send(placement.worker_id, assign)
 
-    def _work(self, task: Task) -> Work:
-        return _build_work(self._state, task) if task.id.kind == "build" else _run_work(self._state.jobs, task)
+    def _work(self, task: Task, placement: Placement) -> Work:
+        if task.id.kind == "build":
+            return _build_work(self._state, task)
+        return _run_work(self._state.jobs[task.id.id], task, placement.gpus)
 
 
-def _run_work(jobs: dict[int, Job], task: Task) -> RunWork:
-    job = jobs[task.id.id]
-    spec = job.spec
+def _run_work(job: Job, task: Task, gpus: tuple[int, ...]) -> RunWork:
+    spec, limits = job.spec, job.spec.limits
+    if task.shape.need.memory_mb != limits.memory_mb:  # after an out_of_memory it gets more
+        limits = replace(limits, memory_mb=task.shape.need.memory_mb)
     return RunWork(
         job_id=job.id,
         indexes=[task.id.index],
         tenant=job.tenant,
         module_sha256=job.module_sha256 or "",
         need=task.shape.need,
-        limits=spec.limits,
+        limits=limits,
         args=spec.args,
         env=spec.env,
         stdin=spec.stdin,
         inputs=spec.inputs,
+        gpus=list(gpus),
     )
 
 

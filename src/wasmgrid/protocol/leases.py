@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from wasmgrid.core.worker import WorkerInfo
+from wasmgrid.core.worker import Cache, WorkerInfo
 
 
 @dataclass(slots=True)
 class Lease:
     """One worker as the leader knows it. `seq` counts the assignments sent to it in this term and incarnation.
 
-    `draining`: it says that it takes nothing new. `unheard`: an assignment met no subscriber; it gets no more until its
-    next word, and keeps what it holds until its lease runs out.
+    `draining`: it says, or was told (`told_to_drain`), that it takes nothing new. `unheard`: an assignment met no
+    subscriber or was refused; it gets no more until its next word, and keeps what it holds until its lease runs out.
+    `hold` (cordoned, quarantined, or nothing) keeps new tasks away until a person lifts it, `note` says why. `ends_at`:
+    when it means to leave. `blame` rises with tasks that failed here and succeeded elsewhere.
     """
 
     info: WorkerInfo
     seen_at: float
     seq: int = 0
     draining: bool = False
+    told_to_drain: bool = False
     unheard: bool = False
+    hold: str = ""
+    note: str = ""
+    ends_at: float | None = None
+    blame: float = 0.0
+    cache: Cache = field(default_factory=Cache)
 
     @property
-    def is_open(self) -> bool:
-        """Whether it may be given tasks."""
-        return not self.draining and not self.unheard
+    def saved_state(self) -> str:
+        """What the store keeps of it, apart from its `hold`."""
+        return "draining" if self.draining else "joined"
+
+    @property
+    def state(self) -> str:
+        """What it is called for people."""
+        if self.draining:
+            return "draining"
+        return self.hold or ("unheard" if self.unheard else "joined")
+
+    @property
+    def closed(self) -> str:
+        """Why it takes nothing new, or nothing where it does."""
+        if self.draining:
+            return "it is draining"
+        if self.hold:
+            return f"it is {self.hold}" + (f": {self.note}" if self.note else "")
+        return "it did not answer when it was last given a task" if self.unheard else ""
 
 
 class Leases:

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from wasmgrid.core.job import TaskId
+from wasmgrid.core.limits import WASM32_MEMORY_MB
 from wasmgrid.core.wire import Cancel, Held, Hello, Message, ResultsAck
 from wasmgrid.protocol.builds import Builds
-from wasmgrid.protocol.events import Body, Changed, Command, ToAll, ToWorker, Write
+from wasmgrid.protocol.deadlines import Deadlines
+from wasmgrid.protocol.events import Body, Changed, Command, SaveWorker, ToAll, ToWorker, Write
 from wasmgrid.protocol.fencing import AttemptIds
 from wasmgrid.protocol.jobs import Job
-from wasmgrid.protocol.leases import Leases
+from wasmgrid.protocol.leases import Lease, Leases
 from wasmgrid.protocol.takeover import Takeover
 from wasmgrid.protocol.tasks import Task, Tasks
-from wasmgrid.scheduling.scheduler import Adopted, Enqueued, Scheduler, Withdrawn
+from wasmgrid.scheduling.events import Adopted, Enqueued, SchedulingEvent, Withdrawn, WorkerJoined
+from wasmgrid.scheduling.scheduler import Policy, Scheduler
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a silent worker keeps its tasks, how often it must speak, and how many crashes a task may cause."""
+    """How long a silent worker keeps its tasks, how often it must speak, and how many crashes a task may cause.
+
+    A user's retries come after `retry_first_s`, doubled each time up to `retry_most_s`; `memory_most_mb` bounds what
+    `retry_memory` makes of a request. A worker is quarantined once `quarantine_after` tasks that failed there succeeded
+    elsewhere. `policy` is best_fit or spread, `weights` the shares of tenants (1 where none is given).
+    """
 
     lease_s: float = 10.0
     heartbeat_s: float = 1.0
     crash_limit: int = 3
+    retry_first_s: float = 1.0
+    retry_most_s: float = 60.0
+    memory_most_mb: int = WASM32_MEMORY_MB
+    quarantine_after: int = 3
+    policy: Policy = "best_fit"
+    weights: dict[str, float] = {}
 
 
 class Counters(msgspec.Struct, kw_only=True):
@@ -34,6 +49,11 @@ class Counters(msgspec.Struct, kw_only=True):
     stale_results: int = 0
     leases_lost: int = 0
     adopted: int = 0
+    requeued: int = 0
+    retries: int = 0
+    crashes: int = 0
+    refused: int = 0
+    quarantined: int = 0
 
 
 @dataclass(slots=True)
@@ -50,14 +70,26 @@ class Pending:
 class State:
     """The leader's memory. The functions of this package change it, only within `Leader.handle`."""
 
-    def __init__(self, *, term: int, leader_id: str, settings: Settings, known_workers: set[str], now: float) -> None:
+    def __init__(
+        self,
+        *,
+        term: int,
+        leader_id: str,
+        settings: Settings,
+        known_workers: set[str],
+        holds: Mapping[str, tuple[str, str]],
+        now: float,
+    ) -> None:
+        self.now = now
         self.term = term
         self.leader_id = leader_id
         self.settings = settings
         self.jobs: dict[int, Job] = {}
         self.tasks = Tasks()
         self.builds = Builds()
-        self.scheduler = Scheduler()
+        self.scheduler = Scheduler(policy=settings.policy, weights=settings.weights)
+        self.deadlines = Deadlines()
+        self.holds = dict(holds)
         self.leases = Leases(lease_s=settings.lease_s, heartbeat_s=settings.heartbeat_s)
         self.takeover = Takeover(known_workers, deadline=now + settings.lease_s)
         self.attempt_ids = AttemptIds(term)
@@ -129,18 +161,42 @@ class State:
 
     def enqueue(self, task: Task) -> None:
         """The task waits for a worker, unless one may still hold it from before the take-over."""
-        if task.withheld:
+        if task.withheld or task.resting:
             return
-        self.scheduler.handle(Enqueued(task.id, task.shape, task.priority, task.order))
+        self.schedule(
+            Enqueued(
+                task.id,
+                task.shape,
+                task.priority,
+                task.order,
+                tenant=task.tenant,
+                module=task.module,
+                avoid=task.failed_at,
+            )
+        )
+
+    def schedule(self, event: SchedulingEvent) -> None:
+        """Tell the scheduler."""
+        self.scheduler.handle(event, self.now)
+
+    def offer(self, lease: Lease, modules: tuple[str, ...] | None = None) -> None:
+        """The scheduler may, or may no longer, give tasks to this worker. `modules` where it told what it has."""
+        self.schedule(WorkerJoined(lease.info, closed=lease.closed, ends_at=lease.ends_at, modules=modules))
+
+    def save(self, lease: Lease, state: str) -> None:
+        """Keep what is to be known of the worker after this leader."""
+        self.write(SaveWorker(info=lease.info, state=state, hold=lease.hold, note=lease.note))
 
     def adopt(self, task: Task, worker_id: str, held: Held, now: float) -> bool:
         """The worker was found to hold the task: it is left to it, unless its capacity went to others meanwhile."""
-        if not task.shape.need.fits_in(self.scheduler.pool.free(worker_id)):
+        gpus = tuple(held.gpus)
+        if not self.scheduler.fits_now(worker_id, task.shape, gpus):
             self.send(worker_id, Cancel(term=self.term, attempt=held.attempt, reason="superseded"))
             return False
-        self.scheduler.handle(Withdrawn(task.id))
-        self.tasks.hold(task, attempt=held.attempt, worker_id=worker_id, assign=None, now=now)
-        self.scheduler.handle(Adopted(worker_id, task.shape))
+        self.schedule(Withdrawn(task.id))
+        task.resting = False
+        self.tasks.hold(task, attempt=held.attempt, worker_id=worker_id, assign=None, now=now, gpus=gpus)
+        self.schedule(Adopted(task.id, worker_id, task.shape, tenant=task.tenant, gpus=gpus))
         self.counters.adopted += 1
         return True
 

@@ -25,13 +25,12 @@ def live(state: State, job_id: int) -> LiveJob | None:
             started_at=job.started_at,
             module_sha256=job.module_sha256,
         )
-    held = [state.task_of("run", job_id, index) for index in range(job.task_count)]
     tasks = [
         LiveTask(
             index=task.id.index, attempt=task.attempt, worker_id=task.worker_id, phase=task.phase, detail=task.detail
         )
-        for task in held
-        if task is not None and task.attempt is not None
+        for task in state.tasks.held_of(job_id)
+        if task.attempt is not None
     ]
     return LiveJob(
         state=job.state,
@@ -51,7 +50,9 @@ def why(state: State, job_id: int) -> Why | None:
         return Why(reason="it runs")
     if job.state is JobState.BUILDING:
         return _why_building(state, job)
-    answer = explain(job.shape, state.scheduler.pool)
+    if job.reason is not None:
+        return Why(reason=job.reason)
+    answer = explain(job.shape, state.scheduler, state.now)
     if job.old and not state.takeover.settled:
         return Why(reason="the server just took over and asks the workers what they hold", workers=answer.workers)
     return answer
@@ -88,13 +89,13 @@ def _why_building(state: State, job: Job) -> Why:
     build = state.builds.of_job(job.id)
     task = state.task_of("build", build.id, 0) if build is not None and build.id is not None else None
     if task is not None and task.attempt is None and not task.withheld:
-        return explain(task.shape, state.scheduler.pool)
+        return explain(task.shape, state.scheduler, state.now)
     return Why(reason=job.reason or "building")
 
 
 def _reason(state: State, job: Job, tasks: list[LiveTask]) -> str | None:
-    if job.cancelling:
-        return "stopping: cancelled on request"
+    if job.stopping is not None:
+        return f"stopping: {job.stopping.message}"
     if job.state is JobState.RUNNING:
         return job.reason
     if tasks:
@@ -108,7 +109,7 @@ def _worker(state: State, lease: Lease, now: float) -> WorkerView:
     running = [f"{'job' if task.id.kind == 'run' else 'build'} {task.id.id}" for task in state.tasks.held_by(info.id)]
     return WorkerView(
         id=info.id,
-        state="unheard" if lease.unheard else "draining" if lease.draining else "joined",
+        state=lease.state,
         labels=info.labels,
         capacity=info.capacity,
         used=info.capacity - state.scheduler.pool.free(info.id),
@@ -118,4 +119,9 @@ def _worker(state: State, lease: Lease, now: float) -> WorkerView:
         hostname=info.hostname,
         version=info.version,
         silent_s=round(max(0.0, now - lease.seen_at), 3),
+        gpus=info.gpus,
+        gpus_used=sorted(state.scheduler.pool.gpus_used(info.id)),
+        cache=lease.cache,
+        remaining_s=None if lease.ends_at is None else round(max(0.0, lease.ends_at - now), 1),
+        note=lease.closed,
     )

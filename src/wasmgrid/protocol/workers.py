@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wasmgrid.core.job import TaskId
-from wasmgrid.core.wire import Cancel, Heartbeat, Held, Inventory, Leave, Progress, Refused
+from wasmgrid.core.wire import Cancel, DrainWorker, Heartbeat, Held, Inventory, Leave, Progress, Refused
 from wasmgrid.core.worker import WorkerInfo
 from wasmgrid.protocol import attemptlife, buildlife, joblife, requests
-from wasmgrid.protocol.events import SaveWorker, Unheard
+from wasmgrid.protocol.events import Unheard
+from wasmgrid.protocol.leases import Lease
 from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
-from wasmgrid.scheduling.scheduler import Adopted, WorkerGone, WorkerJoined
+from wasmgrid.scheduling.events import WorkerGone
 
 DIED = "the worker died while it ran"
 SHOWN_PHASES = frozenset({"running", "finished"})
@@ -28,11 +29,16 @@ def inventory(state: State, message: Inventory, now: float) -> None:
     if before is not None and before.info.incarnation != info.incarnation:
         died = {held.attempt for held in message.held if held.phase == "died"}
         _drop_worker(state, info.id, died=died, reason="its worker restarted", now=now)
+    known = None if before is None else (before.info, before.saved_state)
     lease = state.leases.grant(info, now)
-    lease.draining, lease.unheard = message.draining, False
-    state.scheduler.handle(WorkerJoined(info, is_open=lease.is_open))
-    if before is None or before.info != info:
-        state.write(SaveWorker(info=info, state="draining" if message.draining else "joined"))
+    lease.hold, lease.note = state.holds.get(info.id, ("", ""))
+    lease.draining, lease.unheard = message.draining or lease.told_to_drain, False
+    lease.told_to_drain &= not message.draining
+    lease.ends_at = None if message.remaining_s is None else now + message.remaining_s
+    lease.cache = message.cache
+    state.offer(lease, tuple(message.modules))
+    if known != (info, lease.saved_state):
+        state.save(lease, lease.saved_state)
     for held in message.held:
         _claim(state, info, held, now)
     state.takeover.answered(info.id)
@@ -52,9 +58,9 @@ def settle_takeover(state: State, now: float) -> None:
             continue
         task.withheld = False
         job = state.jobs.get(task.id.id) if task.id.kind == "run" else None
-        if job is not None and job.cancelling:
-            job.cancelling = False
-            requests.cancel(state, job)
+        if job is not None and job.stopping is not None:
+            outcome, job.stopping = job.stopping, None
+            requests.stop(state, job, outcome)
         else:
             state.enqueue(task)
 
@@ -66,9 +72,12 @@ def heartbeat(state: State, message: Heartbeat, now: float) -> None:
         if message.term <= state.term:
             state.send(message.worker_id, state.hello())
         return
+    lease.cache = message.cache
     if lease.unheard:
         lease.unheard = False
-        state.scheduler.handle(WorkerJoined(lease.info, is_open=lease.is_open))
+        state.offer(lease)
+    if lease.told_to_drain:
+        state.send(message.worker_id, DrainWorker(term=state.term))
     show(state, message.worker_id, message.held)
     held = {one.attempt for one in message.held}
     for task in state.tasks.held_by(message.worker_id):
@@ -107,7 +116,12 @@ def show(state: State, worker_id: str, helds: Iterable[Held]) -> None:
 
 
 def refused(state: State, message: Refused, now: float) -> None:
-    """A worker did not take an attempt, or gives it back."""
+    """A worker did not take an attempt, or gives it back; it gets nothing more until its next word."""
+    state.counters.refused += 1
+    lease = state.leases.get(message.worker_id)
+    if lease is not None and not lease.unheard:
+        lease.unheard = True
+        state.offer(lease)
     for task in state.tasks.held_by(message.worker_id):
         if task.attempt == message.attempt and not task.settling:
             attemptlife.requeue(state, task, message.reason, crashed=False, now=now)
@@ -119,7 +133,7 @@ def unheard(state: State, event: Unheard, now: float) -> None:
     if lease is None:
         return
     lease.unheard = True
-    state.scheduler.handle(WorkerJoined(lease.info, is_open=False))
+    state.offer(lease)
     for task in state.tasks.held_by(event.worker_id):
         if task.attempt == event.attempt and not task.settling:
             attemptlife.requeue(state, task, "its worker is not there", crashed=False, now=now)
@@ -129,7 +143,7 @@ def leave(state: State, message: Leave, now: float) -> None:
     """A worker stops."""
     lease = state.leases.get(message.worker_id)
     if lease is not None and lease.info.incarnation == message.incarnation:
-        _lose(state, lease.info, "left", "its worker left", now)
+        _lose(state, lease, "left", "its worker left", now)
     state.takeover.answered(message.worker_id)
     settle_takeover(state, now)
 
@@ -138,18 +152,18 @@ def expire(state: State, now: float) -> None:
     """Workers that were silent for the whole lease are lost, and their tasks go to others."""
     for lease in state.leases.expired(now):
         state.counters.leases_lost += 1
-        _lose(state, lease.info, "lost", f"its worker was silent for {state.settings.lease_s:g} s", now)
+        _lose(state, lease, "lost", f"its worker was silent for {state.settings.lease_s:g} s", now)
 
 
-def _lose(state: State, info: WorkerInfo, row_state: str, reason: str, now: float) -> None:
-    state.leases.end(info.id)
-    _drop_worker(state, info.id, died=set(), reason=reason, now=now)
-    state.write(SaveWorker(info=info, state=row_state))
+def _lose(state: State, lease: Lease, row_state: str, reason: str, now: float) -> None:
+    state.leases.end(lease.info.id)
+    _drop_worker(state, lease.info.id, died=set(), reason=reason, now=now)
+    state.save(lease, row_state)
 
 
 def _drop_worker(state: State, worker_id: str, *, died: set[int], reason: str, now: float) -> None:
     """The worker's capacity goes, and so does what it held; the attempts in `died` count as crashes."""
-    state.scheduler.handle(WorkerGone(worker_id))
+    state.schedule(WorkerGone(worker_id))
     for task in state.tasks.held_by(worker_id):
         if not task.settling:
             crashed = task.attempt in died
@@ -166,7 +180,6 @@ def _claim(state: State, info: WorkerInfo, held: Held, now: float) -> None:
         if task is not None and (is_current or task.withheld):
             if not is_current:
                 state.tasks.hold(task, attempt=held.attempt, worker_id=info.id, assign=None, now=now)
-                state.scheduler.handle(Adopted(info.id, task.shape))
             attemptlife.requeue(state, task, DIED, crashed=True, now=now)
         return
     if is_current:
@@ -193,5 +206,5 @@ def _may_adopt(state: State, task: Task, held: Held) -> bool:
 
 def _repeat_cancel(state: State, task: Task) -> None:
     job = state.jobs.get(task.id.id) if task.id.kind == "run" else None
-    if job is not None and job.cancelling and task.attempt is not None and not task.settling:
-        state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="cancelled on request"))
+    if job is not None and job.stopping is not None and task.attempt is not None and not task.settling:
+        state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason=job.stopping.message or ""))
