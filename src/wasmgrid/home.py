@@ -4,7 +4,7 @@ Standard library and `core.errors` only, so that a command that just asks for a 
 
     lock             flock held by the running server      token            0600, the API token
     endpoint.json    where the server listens              fabric.json      0600, where NATS listens, with credential
-    store/ nats/ logs/ worker/<worker id>/
+    store/ nats/ logs/ worker/<worker id>/                 tls/             the grid's own CA, this server's certificate
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class ServerEndpoint:
 class FabricEndpoint:
     """Where the fabric is. `url` may name several servers, comma-separated; it never holds the credential.
 
+    The credential is `user` and `password`, or the nkey `seed`. With `ca` (PEM text) the servers must have TLS and
+    certificates of this authority; with `tls://` in `url` and no `ca`, of those that the machine trusts.
     `embedded`: this home's own nats-server, whose port and credential are kept over restarts.
     """
 
@@ -48,6 +50,13 @@ class FabricEndpoint:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     embedded: bool = False
+    seed: str | None = field(default=None, repr=False)
+    ca: str | None = field(default=None, repr=False)
+
+    @property
+    def servers(self) -> list[str]:
+        """Each server's URL."""
+        return [part.strip() for part in self.url.split(",")]
 
     @classmethod
     def parse(cls, url: str) -> FabricEndpoint:
@@ -90,6 +99,10 @@ class Home:
         return self.path / "logs"
 
     @property
+    def tls(self) -> Path:
+        return self.path / "tls"
+
+    @property
     def token_file(self) -> Path:
         return self.path / "token"
 
@@ -114,7 +127,7 @@ class Home:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             status = self.path.stat()
-            for directory in (self.store, self.nats, self.logs, self.path / "worker"):
+            for directory in (self.store, self.nats, self.logs, self.tls, self.path / "worker"):
                 directory.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise Unavailable(
@@ -192,9 +205,10 @@ class Home:
     def fabric(self) -> FabricEndpoint | None:
         """What `write_fabric` said last, or None."""
         written = _read_json(self.fabric_file) or {}
+        texts = {name: written.get(name) for name in ("user", "password", "seed", "ca")}
         match written:
-            case {"url": str(url), "user": str() | None as user, "password": str() | None as password}:
-                return FabricEndpoint(url=url, user=user, password=password, embedded=written.get("embedded") is True)
+            case {"url": str(url), "user": _, "password": _} if all(isinstance(t, str | None) for t in texts.values()):
+                return FabricEndpoint(url=url, embedded=written.get("embedded") is True, **texts)
         return None
 
 

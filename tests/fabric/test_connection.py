@@ -128,10 +128,10 @@ def test_handlers_start_in_order_and_none_waits_for_another(in_grid: InGrid) -> 
     [
         b"",
         b"\x00",
-        b"\x02" + wire.encode(QUESTION)[1:],
-        b"\x01\xff\xff",
+        bytes([wire.PROTOCOL_VERSION + 1]) + wire.encode(QUESTION)[1:],
+        bytes([wire.PROTOCOL_VERSION]) + b"\xff\xff",
         b"\x00" + os.urandom(4096),
-        b"\x01\x81\xa4type",
+        bytes([wire.PROTOCOL_VERSION]) + b"\x81\xa4type",
     ],
     ids=["empty", "no version", "another version", "no message", "noise", "cut off"],
 )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import random
-import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 import nats.errors
 import structlog
@@ -16,17 +14,18 @@ from nats.aio.msg import Msg
 
 from wasmgrid.core import wire
 from wasmgrid.core.errors import TimedOutWaiting, TooLarge, Unreachable
-from wasmgrid.fabric.link import close_link, open_link
-from wasmgrid.fabric.subscription import Handler, Subscription
+from wasmgrid.fabric import versions
+from wasmgrid.fabric.inbox import Inbox, nobody
+from wasmgrid.fabric.link import close_link, open_any
+from wasmgrid.fabric.subscription import Accept, Handler, Subscription
 from wasmgrid.home import FabricEndpoint
 
 Notice = Callable[[], Awaitable[None]]
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
-_PROBE_EVERY_S, _PROBE_WAIT_S, _PROBE_MISSES = 3.0, 3.0, 2
+_FIRST_PATIENCE_S, _LAST_PATIENCE_S = 1.5, 5.0  # with one server, before the next is tried
+_PROBE_EVERY_S, _PROBE_WAIT_S, _PROBE_MISSES = 1.0, 2.0, 2  # a server that hangs is left after 5 s at most
 _MAX_UNSENT_BYTES = 16 << 20  # beyond it, publish waits for the socket
-_NO_RESPONDERS = "503"
-_POSTED_REMEMBERED = 4096  # the server says at once that nobody listens; older posts were heard
 
 log = structlog.get_logger()
 
@@ -45,20 +44,22 @@ class Fabric:
         name: str,
         on_reconnect: Notice | None,
         on_disconnect: Notice | None,
+        on_mismatch: Callable[[str], None] | None = None,
+        inbox: str | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._name = name
         self._on_reconnect = on_reconnect
         self._on_disconnect = on_disconnect
+        self._on_mismatch = on_mismatch
+        self._server: str | None = None
         self._client: Client | None = None
         self._first = asyncio.Event()
         self._last_failure = ""
         self._subscriptions: list[Subscription] = []
-        self._inbox = f"_INBOX.{secrets.token_hex(12)}"
-        self._tokens = itertools.count()
-        self._waiting: dict[str, asyncio.Future[Msg]] = {}
-        self._posted: dict[str, Callable[[], None]] = {}
+        self._inbox = Inbox(inbox)
         self._notices: set[asyncio.Task[None]] = set()
+        self._closings: set[asyncio.Task[None]] = set()
         self._supervisor: asyncio.Task[None] | None = None
 
     @classmethod
@@ -69,14 +70,25 @@ class Fabric:
         name: str,
         on_reconnect: Notice | None = None,
         on_disconnect: Notice | None = None,
+        on_mismatch: Callable[[str], None] | None = None,
+        inbox: str | None = None,
         wait_s: float | None = None,
     ) -> Fabric:
         """Connect, and from then on reconnect for ever, asking `endpoint` anew each time where it is a function.
 
-        `wait_s` bounds the first connection (`Unreachable`, with the reason); None tries for ever.
+        `inbox`: the name of the worker's credential, which may have answers to itself alone. `on_mismatch` is told, in
+        words for a person, when a message of another protocol version comes in. `wait_s` bounds the first connection
+        (`Unreachable`, with the reason); None tries for ever.
         """
         read = endpoint if callable(endpoint) else lambda: endpoint
-        fabric = cls(read, name=name, on_reconnect=on_reconnect, on_disconnect=on_disconnect)
+        fabric = cls(
+            read,
+            name=name,
+            on_reconnect=on_reconnect,
+            on_disconnect=on_disconnect,
+            on_mismatch=on_mismatch,
+            inbox=inbox,
+        )
         fabric._supervisor = asyncio.create_task(fabric._supervise(), name=f"fabric {name}")
         try:
             async with asyncio.timeout(wait_s):
@@ -100,13 +112,9 @@ class Fabric:
             await asyncio.gather(self._supervisor, return_exceptions=True)
         for subscription in self._subscriptions:
             await subscription.stop()
-        client, self._client = self._client, None
-        self._abandon_waiting()
         for notice in list(self._notices):
             notice.cancel()
-        await asyncio.gather(*self._notices, return_exceptions=True)
-        if client is not None:
-            await close_link(client)
+        await asyncio.gather(*self._notices, *self._closings, return_exceptions=True)
 
     async def publish(self, subject: str, message: wire.Message, *, reply: str = "") -> None:
         """Send and forget. Raises `Unreachable` without a connection, `TooLarge` over the server's payload limit."""
@@ -114,11 +122,7 @@ class Fabric:
 
     async def post(self, subject: str, message: wire.Message, *, unheard: Callable[[], None]) -> None:
         """`publish`, and `unheard` is called, soon, where nobody serves `subject`."""
-        token = str(next(self._tokens))
-        self._posted[token] = unheard
-        if len(self._posted) > _POSTED_REMEMBERED:
-            del self._posted[next(iter(self._posted))]
-        await self._send(subject, wire.encode(message), f"{self._inbox}.{token}")
+        await self._send(subject, wire.encode(message), self._inbox.posted(unheard))
 
     async def request(self, subject: str, message: wire.Message, *, timeout_s: float) -> wire.Message:
         """Ask one of those who serve `subject`.
@@ -127,16 +131,27 @@ class Fabric:
         (also when the connection broke meanwhile); it may have been done. `ProtocolMismatch`: an answer that is none.
         """
         answer = await self._ask(subject, wire.encode(message), timeout_s)
-        if _nobody(answer):
+        if nobody(answer):
             raise Unreachable(f"nobody serves {subject}")
         return wire.decode(answer.data)
 
-    async def serve(self, subject: str, handler: Handler, *, queue: str = "", concurrency: int = 1024) -> Subscription:
+    async def serve(
+        self,
+        subject: str,
+        handler: Handler,
+        *,
+        queue: str = "",
+        concurrency: int = 1024,
+        accept: Accept | None = None,
+    ) -> Subscription:
         """Answer what comes to `subject` (shared with others of the same `queue`); see `Subscription`.
 
+        `accept` is asked about each message with the subject that it came to; what it refuses goes no further.
         When this returns, a request from anywhere reaches it; without a connection, it does once there is one.
         """
-        subscription = Subscription(subject, queue, handler, self._answer, concurrency)
+        subscription = Subscription(
+            subject, queue, handler, self._answer, concurrency, accept=accept, foreign=self._on_foreign
+        )
         self._subscriptions.append(subscription)
         if self._client is not None:
             with contextlib.suppress(nats.errors.Error, OSError):  # lost just now: the next link attaches it
@@ -157,6 +172,14 @@ class Fabric:
     async def _answer(self, subject: str, message: wire.Message) -> None:
         await self._send(subject, wire.encode(message), "")
 
+    async def _on_foreign(self, msg: Msg, said: str) -> None:
+        """A frame of another protocol version: this side's owner is told, and so is, once, whoever sent it."""
+        if self._on_mismatch is not None:
+            self._on_mismatch(versions.printable(said))
+        answer_to = versions.answer_to(msg.data, msg.subject, msg.reply)
+        if answer_to:
+            await self._send(answer_to, versions.notice(msg.data), "")
+
     async def _send(self, subject: str, frame: bytes, reply: str) -> None:
         client = self._client
         while client is not None and client.pending_data_size > _MAX_UNSENT_BYTES:
@@ -173,34 +196,13 @@ class Fabric:
 
     async def _ask(self, subject: str | None, frame: bytes, timeout_s: float) -> Msg:
         """Send with our inbox for the answer, or (None) right to our inbox; wait for what comes there."""
-        token = str(next(self._tokens))
-        inbox = f"{self._inbox}.{token}"
-        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = future
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._send(subject or inbox, frame, inbox if subject else "")
-                return await future
+            with self._inbox.question() as (inbox, answer):
+                async with asyncio.timeout(timeout_s):
+                    await self._send(subject or inbox, frame, inbox if subject else "")
+                    return await answer
         except TimeoutError:
             raise TimedOutWaiting(f"no answer from {subject or 'the fabric'} within {timeout_s:g} s") from None
-        finally:
-            self._waiting.pop(token, None)
-
-    async def _on_answer(self, msg: Msg) -> None:
-        token = msg.subject.rpartition(".")[2]
-        unheard = self._posted.pop(token, None)
-        if unheard is not None:
-            if _nobody(msg):
-                unheard()
-            return
-        future = self._waiting.get(token)
-        if future is not None and not future.done():
-            future.set_result(msg)
-
-    def _abandon_waiting(self) -> None:
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(TimedOutWaiting("the connection to the fabric broke before the answer came"))
 
     # -- staying connected -----------------------------------------------------------------------------------------
 
@@ -218,26 +220,33 @@ class Fabric:
             finally:
                 if self._client is client:
                     self._client = None
-                    self._abandon_waiting()
-                await close_link(client)
-            log.warning("fabric: connection lost", name=self._name)
+                    self._inbox.abandon()
+                self._start(close_link(client), self._closings)  # a server that hangs may take its time
+            log.warning("fabric: connection lost", name=self._name, server=self._server)
             self._notify(self._on_disconnect)
 
     async def _open(self, lost: asyncio.Event) -> Client:
-        """A new link, tried for ever with growing, jittered pauses; the reason is logged when it changes."""
-        pause_s, self._last_failure = _FIRST_RETRY_S, ""
+        """A new link, tried for ever with growing, jittered pauses; the reason is logged when it changes.
+
+        The server that was lost is the last to be tried: it may hang, or be about to go.
+        """
+        pause_s, patience_s, self._last_failure = _FIRST_RETRY_S, _FIRST_PATIENCE_S, ""
         while True:
             try:
-                return await open_link(self._endpoint(), name=self._name, lost=lost)
+                client, self._server = await open_any(
+                    self._endpoint(), name=self._name, lost=lost, last=self._server, patience_s=patience_s
+                )
             except Exception as error:  # noqa: BLE001 -- reading the endpoint may fail in ways of its own
                 if str(error) != self._last_failure:
                     self._last_failure = str(error)
                     log.warning("fabric: trying to connect", name=self._name, error=self._last_failure)
+            else:
+                return client
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
-            pause_s = min(pause_s * 2, _LAST_RETRY_S)
+            pause_s, patience_s = min(pause_s * 2, _LAST_RETRY_S), min(patience_s * 1.5, _LAST_PATIENCE_S)
 
     async def _attach(self, client: Client) -> None:
-        await client.subscribe(f"{self._inbox}.*", cb=self._on_answer)
+        await client.subscribe(self._inbox.everything, cb=self._inbox.arrived)
         for subscription in self._subscriptions:
             await subscription.attach(client)
         self._client = client
@@ -250,13 +259,16 @@ class Fabric:
 
     async def _watch(self, client: Client, lost: asyncio.Event) -> None:
         """Return when the connection is gone: closed, or silent for several probes (a stopped or cut-off server)."""
-        misses = 0
-        while client.is_connected and misses < _PROBE_MISSES:
+        while client.is_connected:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PROBE_EVERY_S):
                     await lost.wait()
             lost.clear()
-            misses = 0 if await self.reachable(_PROBE_WAIT_S) else misses + 1
+            for _ in range(_PROBE_MISSES):
+                if not client.is_connected or await self.reachable(_PROBE_WAIT_S):
+                    break
+            else:
+                return
 
     def _notify(self, notice: Notice | None) -> None:
         if notice is None:
@@ -268,11 +280,9 @@ class Fabric:
             except Exception:
                 log.exception("fabric: a connection notice failed")
 
-        task = asyncio.create_task(call())
-        self._notices.add(task)
-        task.add_done_callback(self._notices.discard)
+        self._start(call(), self._notices)
 
-
-def _nobody(msg: Msg) -> bool:
-    """Whether this is the server's word that nobody serves the subject."""
-    return msg.headers is not None and msg.headers.get("Status") == _NO_RESPONDERS
+    def _start(self, work: Coroutine[None, None, None], tasks: set[asyncio.Task[None]]) -> None:
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)

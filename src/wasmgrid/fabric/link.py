@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import math
+import random
+import ssl
 
 import nats.errors
 import structlog
@@ -19,17 +23,58 @@ from wasmgrid.core.wire import FRAME_BYTES
 from wasmgrid.home import FabricEndpoint
 
 MIN_PAYLOAD_BYTES = FRAME_BYTES + (64 << 10)  # a frame of a blob and what is around it
-_CONNECT_S = 5.0
 _CLOSE_S = 2.0
 _NEVER_S = 10 * 365 * 86400  # nats-py's pings: `Fabric` probes by itself, because a cancelled ping ends its read loop
 
+_NOISE = "returning true from eof_received() has no effect when using ssl"  # nats-py's way to TLS; harmless
+
 log = structlog.get_logger()
+logging.getLogger("asyncio").addFilter(lambda record: record.msg != _NOISE)
 
 
-async def open_link(endpoint: FabricEndpoint, *, name: str, lost: asyncio.Event) -> Client:
-    """Connect once. `lost` is set when the connection may be gone (see `Client.is_connected`).
+class Link(Client):
+    """nats-py's client, which sends a credential over TLS alone where TLS is `wanted`.
 
-    Raises `Unreachable` where nothing answers, the credential is refused, or the server's payload limit is too low.
+    By itself it does what the server's first line says, and that line is not protected: whoever stands between could
+    leave TLS out.
+    """
+
+    def __init__(self, *, wanted: bool) -> None:
+        super().__init__()
+        self._wanted = wanted
+
+    def _connect_command(self) -> bytes:
+        if self._wanted and not self._server_info.get("tls_required"):
+            raise nats.errors.Error("TLS is wanted, and the server has none")
+        return bytes(super()._connect_command())
+
+
+async def open_any(
+    endpoint: FabricEndpoint, *, name: str, lost: asyncio.Event, last: str | None, patience_s: float
+) -> tuple[Client, str]:
+    """Connect to one of the endpoint's servers, in random order but for `last`, which comes last; it and its URL.
+
+    Each has `patience_s` to let us in: one that hangs or is cut off does not keep us from the others. Raises
+    `Unreachable`, with every server's reason, where none does.
+    """
+    servers = random.sample(endpoint.servers, len(endpoint.servers))
+    servers.sort(key=lambda server: server == last)
+    reasons = []
+    for server in servers:
+        try:
+            return await open_link(endpoint, server, name=name, lost=lost, patience_s=patience_s), server
+        except Unreachable as error:
+            reasons.append(error.message)
+    raise Unreachable("; ".join(reasons), hint="is a server running? wasmgrid up, or check the address and credential")
+
+
+async def open_link(
+    endpoint: FabricEndpoint, server: str, *, name: str, lost: asyncio.Event, patience_s: float
+) -> Client:
+    """Connect once, to this server. `lost` is set when the connection may be gone (see `Client.is_connected`).
+
+    Raises `Unreachable` where nothing answers, the credential is refused, TLS is wanted and the server has none or
+    another authority's certificate, or the server's payload limit is too low.
     """
 
     errors: list[Exception] = []
@@ -38,18 +83,23 @@ async def open_link(endpoint: FabricEndpoint, *, name: str, lost: asyncio.Event)
         errors[:] = [error]
         if isinstance(error, SlowConsumerError):
             log.error("fabric: messages dropped, too many were waiting", subject=error.subject)
-        lost.set()
+        if "permissions violation" in str(error).lower():
+            log.error("fabric: not permitted with this credential", name=name, error=_reason(error))
+        else:
+            lost.set()
 
     async def on_end() -> None:
         lost.set()
 
-    client = Client()
+    client = Link(wanted=endpoint.ca is not None or server.startswith("tls://"))
     try:
-        async with asyncio.timeout(_CONNECT_S):
+        async with asyncio.timeout(patience_s):
             await client.connect(
-                servers=[part.strip() for part in endpoint.url.split(",")],
+                servers=[server],
                 user=endpoint.user,
                 password=endpoint.password,
+                nkeys_seed_str=endpoint.seed,
+                tls=ssl.create_default_context(cadata=endpoint.ca) if endpoint.ca else None,
                 name=name,
                 error_cb=on_error,
                 disconnected_cb=on_end,
@@ -57,23 +107,21 @@ async def open_link(endpoint: FabricEndpoint, *, name: str, lost: asyncio.Event)
                 allow_reconnect=False,
                 max_reconnect_attempts=1,  # 0 would mean: for ever, inside this call
                 reconnect_time_wait=0,
-                connect_timeout=2,
+                connect_timeout=math.ceil(patience_s),
                 ping_interval=_NEVER_S,
                 flusher_queue_size=0,  # unbounded: publish never waits there, where it would swallow a cancellation
                 pending_size=0,  # likewise; `Fabric` bounds what waits to be sent
             )
         if client.max_payload < MIN_PAYLOAD_BYTES:
             raise Unreachable(
-                f"the nats-server at {endpoint.url} takes messages of {client.max_payload} bytes at most",
+                f"the nats-server at {server} takes messages of {client.max_payload} bytes at most",
                 hint=f"set max_payload to 1MB there (at least {MIN_PAYLOAD_BYTES})",
             )
     except BaseException as error:
         await close_link(client)
         if isinstance(error, (OSError, TimeoutError, nats.errors.Error, ValueError)):
-            raise Unreachable(
-                f"no fabric at {endpoint.url}: {_reason(errors[0] if errors else error)}",
-                hint="is its server running? wasmgrid up, or check --nats",
-            ) from error
+            reason = _reason(errors[0] if errors else error)
+            raise Unreachable(f"no fabric at {server}: {reason}") from error
         raise
     return client
 

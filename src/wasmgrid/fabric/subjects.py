@@ -9,6 +9,7 @@ from __future__ import annotations
 from wasmgrid.core.worker import check_id, check_worker_id
 
 _ROOT = "wasmgrid"
+INBOX = "_INBOX"
 
 
 def hello() -> str:
@@ -55,6 +56,30 @@ def blobs() -> str:
 def server_blobs(server_id: str) -> str:
     """Worker -> one server, because the frames of an upload must meet: `BlobPut`."""
     return f"{_ROOT}.server.{check_id(server_id, field='server_id')}.blobs"
+
+
+def inbox(name: str) -> str:
+    """Where answers to whoever has the credential `name` arrive, in subjects below this one."""
+    return f"{INBOX}.{check_id(name, field='name')}"
+
+
+def of_worker(name: str) -> tuple[list[str], list[str]]:
+    """What the worker's credential `name` may (publish, subscribe): its own, and what every worker needs."""
+    check_id(name, field="name")
+    own = f"{inbox(name)}.>"
+    publish = [f"{_ROOT}.leader.{name}.*", blobs(), f"{_ROOT}.server.*.blobs", own]
+    return publish, [f"{_ROOT}.worker.{name}.*", hello(), own]
+
+
+def of_server() -> tuple[list[str], list[str]]:
+    """What a server's credential may (publish, subscribe): everything of a grid."""
+    return [f"{_ROOT}.>", f"{INBOX}.>"], [f"{_ROOT}.>", f"{INBOX}.>"]
+
+
+def worker_of(subject: str) -> str | None:
+    """The subject of the worker who spoke on `subject`, where it is one that workers speak on to the leader."""
+    root, _, rest = subject.partition(".leader.")
+    return f"{_ROOT}.worker.{rest}" if root == _ROOT and rest.count(".") == 1 else None
 
 
 def _tokens(worker_id: str) -> str:

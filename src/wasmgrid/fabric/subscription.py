@@ -14,9 +14,12 @@ from nats.aio.subscription import Subscription as NatsSubscription
 
 from wasmgrid.core import wire
 from wasmgrid.core.errors import ProtocolMismatch, WasmgridError
+from wasmgrid.fabric import subjects, versions
 
 Handler = Callable[[wire.Message, str], Awaitable[wire.Message | None]]
 Reply = Callable[[str, wire.Message], Awaitable[None]]
+Accept = Callable[[wire.Message, str], bool]
+Foreign = Callable[[Msg, str], Awaitable[None]]
 
 _PENDING_MESSAGES = 1 << 20
 _PENDING_BYTES = 512 << 20
@@ -27,13 +30,28 @@ log = structlog.get_logger()
 class Subscription:
     """Made by `Fabric.serve`. Handlers start in the order of arrival and run concurrently, `concurrency` at most.
 
-    What cannot be decoded is dropped and logged. A handler that raises is logged and answers nothing, so whoever asked
-    meets its time-out and asks again or settles it otherwise.
+    What cannot be decoded is dropped and logged, and `foreign` is told where it is of another protocol version. What
+    `accept` refuses is dropped, counted and logged. A handler that raises is logged and answers nothing, so whoever
+    asked meets its time-out and asks again or settles it otherwise. Answers go to inboxes alone: a question may name
+    any subject for its answer, also one where whoever asks may not speak.
     """
 
-    def __init__(self, subject: str, queue: str, handler: Handler, reply: Reply, concurrency: int) -> None:
+    def __init__(
+        self,
+        subject: str,
+        queue: str,
+        handler: Handler,
+        reply: Reply,
+        concurrency: int,
+        *,
+        accept: Accept | None,
+        foreign: Foreign,
+    ) -> None:
         self.subject = subject
         self.dropped = 0
+        self.refused = 0
+        self._accept = accept
+        self._foreign = foreign
         self._queue = queue
         self._handler = handler
         self._reply = reply
@@ -70,13 +88,33 @@ class Subscription:
             message = wire.decode(msg.data)
         except ProtocolMismatch as error:
             self.dropped += 1
-            if self.dropped & (self.dropped - 1) == 0:  # the 1st, 2nd, 4th, 8th ...: a flood does not fill the log
-                log.warning("fabric: message dropped", subject=self.subject, dropped=self.dropped, error=error.message)
+            if _worth_a_line(self.dropped):
+                log.warning("fabric: message dropped", subject=msg.subject, dropped=self.dropped, error=error.message)
+            if versions.is_foreign(msg.data):
+                await self._tell_foreign(msg, error.message)
+            return
+        if self._accept is not None and not self._accept(message, msg.subject):
+            self.refused += 1
+            if _worth_a_line(self.refused):
+                log.error(
+                    "fabric: message refused, it is not its sender's to send",
+                    subject=msg.subject,
+                    message=type(message).__name__,
+                    refused=self.refused,
+                )
             return
         await self._slots.acquire()
         task = asyncio.create_task(self._handle(message, msg.reply))
         self._running.add(task)
         task.add_done_callback(self._ended)
+
+    async def _tell_foreign(self, msg: Msg, said: str) -> None:
+        try:
+            await self._foreign(msg, said)
+        except WasmgridError as error:
+            log.warning("fabric: another version was not told", subject=msg.subject, error=str(error))
+        except Exception:
+            log.exception("fabric: telling of another version failed", subject=msg.subject)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -85,9 +123,14 @@ class Subscription:
     async def _handle(self, message: wire.Message, reply: str) -> None:
         try:
             answer = await self._handler(message, reply)
-            if answer is not None and reply:
+            if answer is not None and reply.startswith(f"{subjects.INBOX}."):
                 await self._reply(reply, answer)
         except WasmgridError as error:
             log.warning("fabric: not answered", subject=self.subject, message=type(message).__name__, error=str(error))
         except Exception:
             log.exception("fabric: a handler failed", subject=self.subject, message=type(message).__name__)
+
+
+def _worth_a_line(count: int) -> bool:
+    """The 1st, 2nd, 4th, 8th ...: a flood does not fill the log."""
+    return count & (count - 1) == 0
