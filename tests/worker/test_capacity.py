@@ -61,7 +61,9 @@ def test_a_quota_of_control_groups_v1_counts(tmp_path: Path, quota: str, milli: 
     assert capacity._v1_quota(tmp_path) == milli
 
 
-def test_labels_are_ids() -> None:
-    labels = capacity.labels()
+@pytest.mark.parametrize(("hostname", "host"), [("node-7", "node-7"), ("node-7.example.org", "node-7"), ("a b", None)])
+def test_labels_are_ids(hostname: str, host: str | None) -> None:
+    labels = capacity.labels(hostname)
     check_labels(labels, field="labels")
-    assert set(labels) == {"arch", "os"}
+    assert set(labels) == {"arch", "os"} | ({"host"} if host else set())
+    assert labels.get("host") == host

@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 
 from wasmgrid.core.errors import WasmgridError
+from wasmgrid.core.units import parse_duration
 from wasmgrid.home import Home
+from wasmgrid.worker.gpus import simulated
 from wasmgrid.worker.process import WorkerOptions, run
+
+DRAIN_S = 2.0  # the server beside it has 4 s to stop in
 
 
 def main(argv: list[str]) -> int:
@@ -16,13 +20,17 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m wasmgrid.worker")
     parser.add_argument("--home", type=Path)
     parser.add_argument("--id", dest="worker_id")
-    parser.add_argument("--nats", dest="nats_url")
+    parser.add_argument("--join", "--nats")
+    parser.add_argument("--credential")
     parser.add_argument("--cpus", type=float)
     parser.add_argument("--memory-mb", type=int)
     parser.add_argument("--disk-mb", type=int)
-    parser.add_argument("--gpus", type=int)
+    parser.add_argument("--gpu", dest="gpus", action="append", default=[], metavar="MODEL[:MEMORY_MB]")
+    parser.add_argument("--gpus", dest="gpu_count", type=int)
     parser.add_argument("--slots", type=int)
     parser.add_argument("--label", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--until", dest="until_s", type=parse_duration)
+    parser.add_argument("--drain-timeout", dest="drain_s", type=parse_duration, default=DRAIN_S)
     parser.add_argument("--unsandboxed-builds", action="store_true")
     parser.add_argument("--builds-only", action="store_true")
     parser.add_argument("--verbose", action="store_true")
@@ -30,7 +38,8 @@ def main(argv: list[str]) -> int:
     home = options.pop("home")
     labels = dict(label.partition("=")[::2] for label in options.pop("label"))
     try:
-        return run(WorkerOptions(home=Home(home) if home else Home.default(), labels=labels, **options))
+        gpus = simulated(options.pop("gpus"))
+        return run(WorkerOptions(home=Home(home) if home else Home.default(), labels=labels, gpus=gpus, **options))
     except WasmgridError as error:
         print(error, file=sys.stderr)
         return 125

@@ -22,12 +22,15 @@ from wasmgrid.fabric.connection import Fabric
 from wasmgrid.protocol import agent_events as protocol
 from wasmgrid.protocol.agent import Agent
 from wasmgrid.worker.building import TaskBuilding
+from wasmgrid.worker.modules import ModuleCache
+from wasmgrid.worker.owned import Owned
 from wasmgrid.worker.runners import Runners
 from wasmgrid.worker.running import CANCELLED, TaskRunning
 from wasmgrid.worker.startlog import StartLog
+from wasmgrid.worker.starts import Starts
 
 TICK_S = 0.1
-FROM_LEADER = (wire.Hello, wire.Assign, wire.Cancel, wire.ResultsAck)
+FROM_LEADER = (wire.Hello, wire.Assign, wire.Cancel, wire.ResultsAck, wire.DrainWorker)
 
 log = structlog.get_logger()
 
@@ -43,21 +46,35 @@ class WorkerAgent:
         runners: Runners,
         running: TaskRunning,
         building: TaskBuilding,
+        modules: ModuleCache,
         startlog: StartLog,
+        starts: Starts,
         toolchains: Callable[[], list[Toolchain]],
+        on_drain: Callable[[], None],
+        ends_at: float | None = None,
     ) -> None:
+        """`on_drain` is called when a person asks, through the leader, that this worker leaves.
+
+        `ends_at` (monotonic): when it ends by itself.
+        """
         self._fabric = fabric
         self._runners = runners
         self._running = running
         self._building = building
+        self._modules = modules
+        self._on_drain = on_drain
+        self._ends_at = ends_at
         self._startlog = startlog
+        self._starts = starts
         self._toolchains = toolchains
         self._agent = Agent(info, died=startlog.died, now=time.monotonic())
         self._attempts: dict[int, asyncio.Task[None]] = {}
+        self._gpus = Owned()
         self._cancelled: set[int] = set()
         self._say_queue: asyncio.Queue[wire.Message] = asyncio.Queue()
         self._loops: list[asyncio.Task[None]] = []
-        self._idle = asyncio.Event()
+        self.idle = asyncio.Event()  # it holds nothing, also no result that is not acknowledged
+        self.joined = asyncio.Event()  # a leader said hello
 
     @property
     def leader_id(self) -> str:
@@ -72,14 +89,16 @@ class WorkerAgent:
         await self._fabric.serve(subjects.hello(), self._hear)
         for loop in (self._say_loop(), self._tick_loop(), self._reach_loop()):
             self._loops.append(asyncio.create_task(loop))
-        self._perform(self._agent.introduce(time.monotonic()))
+        self._modules.watch(self._cache_changed)
+        self._cache_changed()
+        if self._ends_at is None:
+            self._perform(self._agent.introduce(time.monotonic()))
+        else:  # which it introduces itself with
+            self._handle(protocol.Lifetime(max(0.0, self._ends_at - time.monotonic())))
 
-    async def drain(self, deadline_s: float) -> None:
-        """Finish what is held and take nothing more; what is not done within `deadline_s` is given back."""
+    def drain(self) -> None:
+        """Take nothing more; `idle` is set when what is held has come to its end."""
         self._handle(protocol.Drain())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(deadline_s):
-                await self._idle.wait()
 
     async def stop(self) -> None:
         """Give back what is held, say goodbye, end every child."""
@@ -97,6 +116,7 @@ class WorkerAgent:
 
     async def reconnected(self) -> None:
         """The fabric came back: messages may be missing on both sides."""
+        self._handle(protocol.Tick())  # were we away for the whole lease, that comes first
         self._handle(protocol.Reconnected())
 
     # ---- events in
@@ -104,6 +124,8 @@ class WorkerAgent:
     async def _hear(self, message: wire.Message, _reply: str) -> wire.Message | None:
         if isinstance(message, FROM_LEADER):
             self._handle(protocol.Heard(message))
+            if self._agent.leader_id:
+                self.joined.set()
         elif isinstance(message, wire.TailRequest):
             return await self._tail(message)
         return None
@@ -120,6 +142,7 @@ class WorkerAgent:
         """Whether this worker's words arrive is what its lease hangs on."""
         while True:
             if await self._fabric.reachable(self._agent.lease_s / 3):
+                self._handle(protocol.Tick())  # a process that was stopped may find old answers; its lease lapsed first
                 self._handle(protocol.Reached())
             await asyncio.sleep(self._agent.heartbeat_s)
 
@@ -136,10 +159,12 @@ class WorkerAgent:
                     self._stop_attempt(attempt, reason)
                 case protocol.Forget(attempt):
                     self._startlog.settled(attempt)
+                case protocol.DrainAsked():
+                    self._on_drain()
         if self._agent.idle:
-            self._idle.set()
+            self.idle.set()
         else:
-            self._idle.clear()
+            self.idle.clear()
 
     async def _say_loop(self) -> None:
         """One sender, so that words keep their order. What cannot be sent is told again or settled by inventories."""
@@ -156,14 +181,21 @@ class WorkerAgent:
 
     def _begin(self, attempt: int, work: Work) -> None:
         held = (
-            Held(attempt=attempt, kind="run", id=work.job_id, index=work.indexes[0])
+            Held(attempt=attempt, kind="run", id=work.job_id, index=work.indexes[0], gpus=work.gpus)
             if isinstance(work, RunWork)
             else Held(attempt=attempt, kind="build", id=work.build_id)
         )
         self._startlog.began(held)
-        task = asyncio.get_running_loop().create_task(self._attempt(attempt, work))
+        task = asyncio.get_running_loop().create_task(self._attempt(held, work))
         self._attempts[attempt] = task
-        task.add_done_callback(lambda _: self._attempts.pop(attempt, None))
+        task.add_done_callback(partial(self._attempt_over, attempt, work))
+
+    def _attempt_over(self, attempt: int, work: Work, task: asyncio.Task[None]) -> None:
+        del self._attempts[attempt]
+        if attempt in self._cancelled:
+            self._cancelled.discard(attempt)
+            if task.cancelled():  # also where it was cancelled before its first step
+                self._handle(protocol.Ended(self._refusal(attempt, work, CANCELLED)))
 
     def _stop_attempt(self, attempt: int, reason: protocol.StopReason) -> None:
         task = self._attempts.get(attempt)
@@ -175,19 +207,19 @@ class WorkerAgent:
             self._cancelled.add(attempt)
         task.cancel()
 
-    async def _attempt(self, attempt: int, work: Work) -> None:
+    async def _attempt(self, held: Held, work: Work) -> None:
+        attempt = held.attempt
         try:
-            result = await self._result(attempt, work)
-        except asyncio.CancelledError:
-            if attempt not in self._cancelled:
-                raise
-            result = self._refusal(attempt, work, CANCELLED)
+            async with self._gpus.hold(held.gpus):
+                self._starts.began(held)
+                try:
+                    result = await self._result(attempt, work)
+                finally:
+                    self._starts.ended(attempt)
         except Exception as error:
             log.exception("an attempt failed in the agent", attempt=attempt)
             message = f"the worker failed: {type(error).__name__}: {error}"
             result = self._refusal(attempt, work, Outcome(kind=OutcomeKind.LOST, message=message))
-        finally:
-            self._cancelled.discard(attempt)
         self._handle(protocol.Ended(result))
 
     async def _result(self, attempt: int, work: Work) -> TaskResult | BuildResult:
@@ -205,6 +237,9 @@ class WorkerAgent:
 
     def _advance(self, attempt: int, phase: str, detail: str, started_at: float | None) -> None:
         self._handle(protocol.Advanced(attempt=attempt, phase=phase, detail=detail, started_at=started_at))
+
+    def _cache_changed(self) -> None:
+        self._handle(protocol.CacheChanged(self._modules.digests, self._modules.bytes))
 
     def _describe_toolchains(self) -> None:
         """A build may have installed a toolchain: say so, for the next ones."""

@@ -9,8 +9,10 @@ import platform
 import shutil
 from pathlib import Path
 
+from wasmgrid.core.errors import InvalidField
 from wasmgrid.core.limits import DEFAULT_DISK_MB, MB
 from wasmgrid.core.resources import Resources
+from wasmgrid.core.worker import check_id
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _SLOTS_PER_CPU = 2
@@ -37,10 +39,13 @@ def probe(directory: Path, *, sized_scratch: bool, reserved_mb: int = 0) -> Reso
     )
 
 
-def labels() -> dict[str, str]:
-    """What a worker says of its machine unasked."""
+def labels(hostname: str) -> dict[str, str]:
+    """What a worker says of its machine unasked; `host` is the first part of its name, where that may be a label."""
     machine = platform.machine().lower()
-    return {"arch": _ARCHITECTURES.get(machine, machine), "os": platform.system().lower()}
+    found = {"arch": _ARCHITECTURES.get(machine, machine), "os": platform.system().lower()}
+    with contextlib.suppress(InvalidField):
+        found["host"] = check_id(hostname.partition(".")[0], field="host")
+    return found
 
 
 def cpus_milli() -> int:

@@ -15,6 +15,7 @@ from wasmgrid.fabric import transfer
 from wasmgrid.fabric.connection import Fabric
 
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.2, 5.0
+_LOOK_S = 0.5  # how often an upload looks whether its server still leads
 
 T = TypeVar("T")
 
@@ -36,10 +37,23 @@ class Courier:
         return await _patiently(lambda: transfer.fetch(self._fabric, sha256, dest, max_bytes=max_bytes))
 
     async def upload(self, source: Path | bytes) -> tuple[str, int]:
-        """Make `source` durable at the leader; its digest and size."""
+        """Make `source` durable at the leader, whoever that comes to be meanwhile; its digest and size."""
         sha256, size = await asyncio.to_thread(_digest, source)
-        await _patiently(lambda: transfer.upload(self._fabric, self._leader_id(), sha256, source))
+        await _patiently(lambda: self._upload(sha256, source))
         return sha256, size
+
+    async def _upload(self, sha256: str, source: Path | bytes) -> None:
+        """One try. A server that stopped leading may be frozen, and each frame to it would wait for its time-out."""
+        server_id = self._leader_id()
+        uploading = asyncio.create_task(transfer.upload(self._fabric, server_id, sha256, source))
+        try:
+            while not (await asyncio.wait({uploading}, timeout=_LOOK_S))[0]:
+                if self._leader_id() != server_id:
+                    raise Unavailable(f"{server_id} leads no more")
+            uploading.result()
+        finally:
+            uploading.cancel()
+            await asyncio.gather(uploading, return_exceptions=True)
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:

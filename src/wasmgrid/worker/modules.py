@@ -68,6 +68,18 @@ class ModuleCache:
         self._users: dict[str, int] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._one_at_a_time = asyncio.Lock()
+        self._on_change: Callable[[], None] = lambda: None
+        self.digests: tuple[str, ...] = ()
+        self.bytes = 0
+        self._take_stock()
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Call this, from the event loop, whenever `digests` or `bytes` changed.
+
+        `digests` are the modules that are precompiled here for this runtime, last used first as of the last change;
+        `bytes` is all that this cache has on disk.
+        """
+        self._on_change = on_change
 
     @contextlib.asynccontextmanager
     async def hold(
@@ -193,6 +205,7 @@ class ModuleCache:
                 if refusal is None:
                     await asyncio.to_thread(self._code.put, fresh, name)
                     await asyncio.to_thread(self._evict)
+                    self._on_change()
                 return refusal
             finally:
                 fresh.unlink(missing_ok=True)
@@ -207,10 +220,18 @@ class ModuleCache:
         total = sum(size for _, size, _, _ in entries)
         for _, size, name, drop in sorted(entries, key=lambda entry: entry[0]):
             if total <= self._keep_bytes:
-                return
+                break
             if name[:64] not in self._users:
                 drop(name)
                 total -= size
+        self._take_stock()
+
+    def _take_stock(self) -> None:
+        code = sorted(self._code.entries(), reverse=True)
+        self.digests = tuple(dict.fromkeys(name[:64] for _, _, name in code if name.endswith(self._runtime)))
+        self.bytes = sum(size for _, size, _ in code) + sum(
+            path.stat().st_size for path in self._modules.glob("*.wasm")
+        )
 
     def _drop_module(self, sha256: str) -> None:
         (self._modules / f"{sha256}.wasm").unlink(missing_ok=True)

@@ -3,51 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import secrets
-import signal
 import socket
-from collections.abc import Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from msgspec.structs import replace
 
 from wasmgrid import __version__, logs
-from wasmgrid.core.errors import HomeInUse, NotFound
-from wasmgrid.core.resources import Resources, milli
-from wasmgrid.core.worker import WorkerInfo, check_id, check_labels
-from wasmgrid.home import FabricEndpoint, Home
+from wasmgrid.core.worker import WorkerInfo
+from wasmgrid.worker import joining
+from wasmgrid.worker.departure import Departure
+from wasmgrid.worker.options import WorkerOptions, check, stated
 
 if TYPE_CHECKING:
+    from wasmgrid.fabric.credentials import Credential
     from wasmgrid.worker.agent import WorkerAgent
 
-STOP_S = 2.0  # what runs when a worker is told to stop gets this long; then it is given back
+__all__ = ["WorkerOptions", "run", "work"]
+
+_PATIENCE_S = 3.0  # a leader that is there has said hello by then
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerOptions:
-    """What `wasmgrid worker` was asked for. What is None is probed; the id is then the first free of w1, w2, ..."""
-
-    home: Home
-    worker_id: str | None = None
-    nats_url: str | None = None
-    cpus: float | None = None
-    memory_mb: int | None = None
-    disk_mb: int | None = None
-    gpus: int | None = None
-    slots: int | None = None
-    labels: dict[str, str] = field(default_factory=dict)
-    unsandboxed_builds: bool = False
-    builds_only: bool = False
-    stop_s: float = STOP_S
-    verbose: bool = False
 
 
 def run(options: WorkerOptions) -> int:
@@ -58,30 +37,72 @@ def run(options: WorkerOptions) -> int:
 
 
 async def work(options: WorkerOptions) -> int:
-    """Be a worker until a signal says otherwise. Raises `HomeInUse` where that worker runs already."""
-    check_labels(options.labels, field="labels")
+    """Be a worker until a signal, a drain or its time ends it: 0. `EXIT_MISMATCH` where its grid has another version.
+
+    Raises `HomeInUse` where that worker runs already, and `InvalidField`, `NotFound`, `Unavailable` where it cannot be
+    what it was asked to be.
+    """
+    check(options)
+    credential = joining.credential_of(options)
     options.home.create()
-    stop = asyncio.Event()
-    for wanted in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
-    worker_id, lock = _lock(options.home, options.worker_id)
+    departure = Departure(drain_s=options.drain_s, until_s=options.until_s)
+    departure.listen()
+    worker_id, lock = joining.claim(options.home, options.worker_id, credential)
     try:
         logs.configure(options.home.logs / f"worker-{worker_id}.log", verbose=options.verbose)
         async with AsyncExitStack() as stack:
-            agent = await _assemble(stack, options, worker_id)
-            log.info("worker started", worker=worker_id)
-            await stop.wait()
-            await agent.drain(options.stop_s)
+            agents: list[WorkerAgent] = []
+
+            async def assemble() -> None:
+                agents.append(await _assemble(stack, options, worker_id, credential, departure))
+
+            await _either(assemble(), departure.asked.wait())
+            for agent in agents:  # none where it had to leave before it was one
+                await _live(agent, worker_id, departure)
     finally:
+        departure.close()
         os.close(lock)
-    return 0
+    return departure.exit_code
 
 
-async def _assemble(stack: AsyncExitStack, options: WorkerOptions, worker_id: str) -> WorkerAgent:
+async def _live(agent: WorkerAgent, worker_id: str, departure: Departure) -> None:
+    """From the first word to the last but one; what is left then is given back."""
+    log.info("worker started", worker=worker_id)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENCE_S):
+            await _either(agent.joined.wait(), departure.asked.wait())
+    if not agent.joined.is_set() and not departure.asked.is_set():
+        log.warning("connected to the fabric; waiting for a server that leads", worker=worker_id)
+    await departure.asked.wait()
+    agent.drain()
+    await _either(agent.idle.wait(), departure.over.wait())
+
+
+async def _either(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait for the first of these; the others are cancelled. Raises what the first raised."""
+    tasks = [asyncio.create_task(one) for one in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _assemble(
+    stack: AsyncExitStack,
+    options: WorkerOptions,
+    worker_id: str,
+    credential: Credential | None,
+    departure: Departure,
+) -> WorkerAgent:
     """Everything in its order; `stack` undoes it."""
     from wasmgrid.build.builder import Builder  # noqa: PLC0415
     from wasmgrid.build.provision import default_directory  # noqa: PLC0415
     from wasmgrid.fabric.connection import Fabric  # noqa: PLC0415
+    from wasmgrid.worker import gpus  # noqa: PLC0415
     from wasmgrid.worker.agent import WorkerAgent  # noqa: PLC0415
     from wasmgrid.worker.blobs import BlobCache  # noqa: PLC0415
     from wasmgrid.worker.building import TaskBuilding  # noqa: PLC0415
@@ -91,10 +112,13 @@ async def _assemble(stack: AsyncExitStack, options: WorkerOptions, worker_id: st
     from wasmgrid.worker.runners import Runners  # noqa: PLC0415
     from wasmgrid.worker.running import TaskRunning  # noqa: PLC0415
     from wasmgrid.worker.startlog import StartLog  # noqa: PLC0415
+    from wasmgrid.worker.starts import Starts  # noqa: PLC0415
 
-    directory = options.home.worker(worker_id)
-    startlog = StartLog(directory / "started.log")
+    offered = gpus.offered(gpus.found(), options.gpus, options.gpu_count)
+    directory, incarnation, hostname = options.home.worker(worker_id), secrets.token_hex(8), socket.gethostname()
+    startlog, starts = StartLog(directory / "started.log"), Starts(directory, incarnation)
     stack.callback(startlog.close)
+    stack.callback(starts.close)
     runners = Runners(directory / "runners")
     stack.push_async_callback(runners.close)
     confinement = await runners.start()
@@ -103,13 +127,14 @@ async def _assemble(stack: AsyncExitStack, options: WorkerOptions, worker_id: st
     probed = probe(directory, sized_scratch=confinement.sized_scratch, reserved_mb=modules.memory_mb)
     info = WorkerInfo(
         id=worker_id,
-        incarnation=secrets.token_hex(8),
+        incarnation=incarnation,
         version=__version__,
-        capacity=_stated(options, probed),
-        labels=labels() | options.labels,
+        capacity=stated(options, probed, len(offered)),
+        gpus=offered,
+        labels=labels(hostname) | gpus.labels(offered) | options.labels,
         toolchains=builder.toolchains(),
         builds_only=options.builds_only,
-        hostname=socket.gethostname(),
+        hostname=hostname,
         pid=os.getpid(),
     )
     agent: WorkerAgent | None = None
@@ -118,7 +143,13 @@ async def _assemble(stack: AsyncExitStack, options: WorkerOptions, worker_id: st
         if agent is not None:
             await agent.reconnected()
 
-    fabric = await Fabric.connect(_endpoint(options), name=f"worker-{worker_id}", on_reconnect=reconnected)
+    fabric = await Fabric.connect(
+        joining.endpoint(options, credential),
+        name=f"worker-{worker_id}",
+        inbox=None if credential is None else credential.name,
+        on_reconnect=reconnected,
+        on_mismatch=departure.mismatched,
+    )
     stack.push_async_callback(fabric.close)
     courier = Courier(fabric, lambda: agent.leader_id if agent is not None else "")
     blobs = BlobCache(directory / "cache" / "blobs", courier)
@@ -126,64 +157,17 @@ async def _assemble(stack: AsyncExitStack, options: WorkerOptions, worker_id: st
         info=info,
         fabric=fabric,
         runners=runners,
-        running=TaskRunning(worker_id=worker_id, modules=modules, runners=runners, blobs=blobs, courier=courier),
+        running=TaskRunning(
+            worker_id=worker_id, modules=modules, runners=runners, blobs=blobs, courier=courier, gpus=offered
+        ),
         building=TaskBuilding(worker_id=worker_id, builder=builder, blobs=blobs, modules=modules, courier=courier),
+        modules=modules,
         startlog=startlog,
+        starts=starts,
         toolchains=builder.toolchains,
+        on_drain=departure.drained,
+        ends_at=departure.ends_at,
     )
     stack.push_async_callback(agent.stop)
     await agent.start()
     return agent
-
-
-def _stated(options: WorkerOptions, probed: Resources) -> Resources:
-    """The probed capacity, but for what was stated."""
-    cpus = None if options.cpus is None else milli(options.cpus)
-    stated = {
-        "milli_cpus": cpus,
-        "memory_mb": options.memory_mb,
-        "disk_mb": options.disk_mb,
-        "gpus": options.gpus,
-        "slots": options.slots if options.slots is not None else cpus and max(2, 2 * cpus // 1000),
-    }
-    return replace(probed, **{name: value for name, value in stated.items() if value is not None})
-
-
-def _endpoint(options: WorkerOptions) -> Callable[[], FabricEndpoint]:
-    """Where the fabric is: read anew at every connection, because a restarted server may have another port."""
-
-    def read() -> FabricEndpoint:
-        if options.nats_url is not None:
-            return FabricEndpoint.parse(options.nats_url)
-        endpoint = options.home.fabric()
-        if endpoint is None:
-            raise NotFound(
-                f"no grid in {options.home.path} yet", hint="start one: wasmgrid up, or name one: --nats URL"
-            )
-        return endpoint
-
-    return read
-
-
-def _lock(home: Home, worker_id: str | None) -> tuple[str, int]:
-    """The worker's id, and the descriptor that holds its directory for as long as it is open."""
-    if worker_id is not None:
-        descriptor = _try_lock(home.worker(check_id(worker_id, field="worker_id")))
-        if descriptor is None:
-            raise HomeInUse(f"the worker {worker_id} runs already", hint="give this one another name: --id NAME")
-        return worker_id, descriptor
-    number = 1
-    while (descriptor := _try_lock(home.worker(f"w{number}"))) is None:
-        number += 1
-    return f"w{number}", descriptor
-
-
-def _try_lock(directory: Path) -> int | None:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -14,8 +14,10 @@ from wasmgrid.core.job import INLINE_BYTES, Artifact, Input, Output, TaskResult
 from wasmgrid.core.limits import Ceiling
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.core.wire import RunWork
+from wasmgrid.core.worker import Gpu
 from wasmgrid.worker.blobs import BlobCache
 from wasmgrid.worker.courier import Courier
+from wasmgrid.worker.gpus import environment
 from wasmgrid.worker.modules import ModuleCache
 from wasmgrid.worker.runners import Runners
 from wasmgrid.worker.task import OutputFile, PreparedModule, RunnerReport, RunnerTask, TaskKey
@@ -31,9 +33,17 @@ class TaskRunning:
     """Runs the tasks that a worker was given."""
 
     def __init__(
-        self, *, worker_id: str, modules: ModuleCache, runners: Runners, blobs: BlobCache, courier: Courier
+        self,
+        *,
+        worker_id: str,
+        modules: ModuleCache,
+        runners: Runners,
+        blobs: BlobCache,
+        courier: Courier,
+        gpus: Sequence[Gpu] = (),
     ) -> None:
         self._worker_id = worker_id
+        self._gpus = gpus
         self._modules = modules
         self._runners = runners
         self._blobs = blobs
@@ -85,7 +95,7 @@ class TaskRunning:
                 limits=work.limits,
                 milli_cpus=work.need.milli_cpus,
                 args=work.args,
-                env=work.env,
+                env=environment(work.env, work.gpus, self._gpus),
                 stdin=stdin,
                 inputs=inputs,
             )

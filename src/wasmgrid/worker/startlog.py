@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from wasmgrid.core.wire import Held
 
@@ -27,11 +28,14 @@ class _Settled(msgspec.Struct, tag="settled", frozen=True):
 _decoder = msgspec.json.Decoder(_Began | _Settled)
 _encoder = msgspec.json.Encoder()
 
+log = structlog.get_logger()
+
 
 class StartLog:
     """Append-only, one JSON object a line, not fsynced: it must outlive the process, not the machine.
 
-    `died` are the attempts that the former life of this worker began and did not settle.
+    `died` are the attempts that the former life of this worker began and did not settle. What is settled goes when the
+    file is written anew; `starts` keeps every start.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +50,7 @@ class StartLog:
         self._descriptor = self._rewrite()
 
     def began(self, held: Held) -> None:
-        """An attempt begins here."""
+        """An attempt is taken here."""
         entry = _Began(attempt=held.attempt, kind=held.kind, id=held.id, index=held.index)
         self._open_attempts[entry.attempt] = entry
         self._append(entry)
@@ -57,16 +61,21 @@ class StartLog:
             self._append(_Settled(attempt=attempt))
 
     def close(self) -> None:
-        """No more entries."""
+        """An orderly end: nothing died. What is not acknowledged was given back or will be missed."""
+        for attempt in list(self._open_attempts):
+            self.settled(attempt)
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
 
     def _append(self, entry: _Began | _Settled) -> None:
-        os.write(self._descriptor, _encoder.encode(entry) + b"\n")
-        self._lines += 1
-        if self._lines > COMPACT_LINES:
-            os.close(self._descriptor)
-            self._descriptor = self._rewrite()
+        try:
+            os.write(self._descriptor, _encoder.encode(entry) + b"\n")
+            self._lines += 1
+            if self._lines > COMPACT_LINES:
+                before, self._descriptor = self._descriptor, self._rewrite()
+                os.close(before)
+        except OSError as error:  # a full disk: the attempt goes on; were this agent killed, its lease would tell
+            log.warning("an attempt is not written down", attempt=entry.attempt, error=str(error))
 
     def _rewrite(self) -> int:
         """Begin the file anew with what is open; the old one is replaced only when the new one is whole."""
