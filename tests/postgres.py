@@ -40,7 +40,6 @@ _IN_A_NAMESPACE = ["unshare", "--user", "--ipc", "--map-user=65534", "--map-grou
 _AS_NOBODY = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--pdeathsig=KILL"]
 _SETTINGS = {
     "unix_socket_directories": "",
-    "listen_addresses": "127.0.0.1",
     "shared_buffers": "16MB",
     "dynamic_shared_memory_type": "mmap",  # in its own directory: nothing is left behind when it is killed
     "io_method": "sync",
@@ -56,10 +55,17 @@ class NoPostgresError(Exception):
 
 
 class PostgresServer:
-    """One server with its data in `directory`. `durable`: it fsyncs, as one must that is measured."""
+    """One server with its data in `directory`. `durable`: it fsyncs, as one must that is measured.
 
-    def __init__(self, directory: Path, *, port: int | None = None, durable: bool = False) -> None:
+    Whoever runs it by other means than `start` takes `command()`. Beyond loopback (`host`) anyone may connect: such an
+    address belongs into a network namespace.
+    """
+
+    def __init__(
+        self, directory: Path, *, host: str = "127.0.0.1", port: int | None = None, durable: bool = False
+    ) -> None:
         self.directory = directory
+        self.host = host
         self.port = port or free_port()
         self._binaries = binaries()
         self._settings = _SETTINGS if durable else _SETTINGS | _CARELESS
@@ -80,22 +86,28 @@ class PostgresServer:
 
     def url(self, database: str = "postgres") -> str:
         """What to connect to; the same after every restart."""
-        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://postgres@{self.host}:{self.port}/{database}"
 
     def start(self) -> None:
         """Run it and return once it answers, at once where it runs. Raises `NoPostgresError` where it cannot be run."""
         if self._process is not None:
             return
+        command = self.command()
+        with self._log.open("ab") as log:
+            self._process = self._popen(command, log.fileno())
+        self._wait_until_it_answers()
+
+    def command(self) -> list[str]:
+        """Make its data where there are none yet; the command that runs it in the foreground, on no leash."""
         self.directory.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0 and not can_map_users() and self._elsewhere is None:
             self._elsewhere = Path(tempfile.mkdtemp(prefix="wasmgrid-postgres-"))
             shutil.chown(self._elsewhere, "nobody")
         if not (self.data / "PG_VERSION").exists():
             self._make()
-        settings = [f"--{name}={value}" for name, value in {**self._settings, "port": str(self.port)}.items()]
-        with self._log.open("ab") as log:
-            self._process = self._popen([self._binaries / "postgres", "-D", self.data, *settings], log.fileno())
-        self._wait_until_it_answers()
+        place = {"port": str(self.port), "listen_addresses": self.host}
+        settings = [f"--{name}={value}" for name, value in {**self._settings, **place}.items()]
+        return [*self._as_whom(), str(self._binaries / "postgres"), "-D", str(self.data), *settings]
 
     def stop(self) -> None:
         """End it, orderly where it lets itself; nothing where it does not run."""
@@ -157,17 +169,21 @@ class PostgresServer:
     def _make(self) -> None:
         options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
         with self._log.open("ab") as log:
-            made = self._popen(
-                [self._binaries / "initdb", "-D", self.data, *options, "--no-instructions"], log.fileno()
-            )
+            initdb = [str(self._binaries / "initdb"), "-D", str(self.data), *options, "--no-instructions"]
+            made = self._popen([*self._as_whom(), *initdb], log.fileno())
             made.communicate(timeout=STARTS_WITHIN_S)
         if made.returncode != 0:
             raise NoPostgresError(f"initdb failed: {self._log.read_text()[-2000:]}")
+        if self.host != "127.0.0.1":
+            with (self.data / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all all trust\n")
 
-    def _popen(self, command: Sequence[str | Path], log: int) -> subprocess.Popen[bytes]:
-        prefix = [] if os.geteuid() != 0 else _IN_A_NAMESPACE if self._elsewhere is None else _AS_NOBODY
+    def _as_whom(self) -> list[str]:
+        return [] if os.geteuid() != 0 else _IN_A_NAMESPACE if self._elsewhere is None else _AS_NOBODY
+
+    def _popen(self, command: Sequence[str], log: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            leash.command([*prefix, *map(str, command)]),
+            leash.command(command),
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

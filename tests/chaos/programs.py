@@ -1,0 +1,109 @@
+"""What clients submit while parts die: short and long, good and bad, compiled afresh and known already."""
+
+from __future__ import annotations
+
+import random
+
+from tests.chaos.records import Json, Program
+from tests.e2e import programs
+from tests.e2e.guests import sleeper
+
+_SMALL = {"cpus": 0.5, "memory_mb": 32, "disk_mb": 8}
+
+
+def some(dice: random.Random) -> Program:
+    """A program, by chance."""
+    [make] = dice.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
+    return make(dice)
+
+
+def _short(dice: random.Random) -> Program:
+    text = f"short {dice.randrange(5)}"
+    return Program("short", _wat(programs.prints(text)), lambda job: _printed(job, text))
+
+
+def _sleeps(dice: random.Random) -> Program:
+    seconds = dice.choice([1.0, 2.0, 3.0])
+    text = f"slept {seconds:g}"
+    return Program("sleeps", _wat(sleeper(seconds, text)), lambda job: _printed(job, f"{text}\n{text}\n"))
+
+
+def _fails(_dice: random.Random) -> Program:
+    return Program("exits with 3", _wat(programs.exits(3)), lambda job: _ended(job, "failed", "exited", 3))
+
+
+def _retried(_dice: random.Random) -> Program:
+    spec = {**_wat(programs.exits(4)), "retries": 2}
+    return Program("tried three times", spec, lambda job: _ended(job, "failed", "exited", 4), own_failures=2)
+
+
+def _traps(_dice: random.Random) -> Program:
+    return Program("traps", _wat(programs.TRAP), lambda job: _ended(job, "failed", "trapped"))
+
+
+def _fresh_wat(dice: random.Random) -> Program:
+    text = f"fresh {dice.getrandbits(48):x}"
+    return Program("new WAT", _wat(programs.prints(text)), lambda job: _printed(job, text))
+
+
+def _fresh_c(dice: random.Random) -> Program:
+    source = f"/* {dice.getrandbits(48):x} */\n{programs.HELLO_C}"
+    return Program("new C", _source("hello.c", source), lambda job: _printed(job, "hello from C\n"))
+
+
+def _broken_c(dice: random.Random) -> Program:
+    source = f"/* {dice.getrandbits(48):x} */\n{programs.BROKEN_C}"
+    return Program("C that does not compile", _source("broken.c", source), _not_built)
+
+
+def _cancelled(dice: random.Random) -> Program:
+    after_s = dice.uniform(0.0, 2.0)
+    return Program("cancelled", _wat(sleeper(30.0, "long")), _was_cancelled, cancel_after_s=after_s)
+
+
+def _raced(dice: random.Random) -> Program:
+    """The cancel comes about when it ends: either is right, one of them."""
+
+    def right(job: Json) -> bool:
+        return _printed(job, "brief\nbrief\n") or _was_cancelled(job)
+
+    return Program("cancel races its end", _wat(sleeper(0.4, "brief")), right, cancel_after_s=dice.uniform(0.2, 0.8))
+
+
+_WEIGHTS = {
+    _short: 30,
+    _sleeps: 30,
+    _fails: 6,
+    _retried: 6,
+    _traps: 6,
+    _fresh_wat: 6,
+    _fresh_c: 1,
+    _broken_c: 1,
+    _cancelled: 7,
+    _raced: 7,
+}
+
+
+def _wat(text: str) -> Json:
+    return _source("main.wat", text)
+
+
+def _source(name: str, text: str) -> Json:
+    return {**_SMALL, "source": {"files": {name: text}}}
+
+
+def _printed(job: Json, text: str) -> bool:
+    return _ended(job, "succeeded", "exited", 0) and bool(job["result"]["stdout"] == text)
+
+
+def _ended(job: Json, state: str, outcome: str, code: int | None = None) -> bool:
+    result = job["result"] or {}
+    return bool((job["state"], result.get("outcome")) == (state, outcome)) and code in {None, result.get("exit_code")}
+
+
+def _not_built(job: Json) -> bool:
+    return _ended(job, "failed", "build_failed")
+
+
+def _was_cancelled(job: Json) -> bool:
+    return bool(job["state"] == "cancelled")
