@@ -15,9 +15,7 @@ from wasmgrid.build.doctor import ToolchainStatus
 from wasmgrid.cli import render, tables
 from wasmgrid.core.job import Artifact, BuildView, Stats
 from wasmgrid.core.outcome import Outcome, OutcomeKind, process_exit_code
-from wasmgrid.core.resources import Resources
-from wasmgrid.core.worker import Toolchain
-from wasmgrid.sdk.views import Job, Result, Spec, Why, Worker, WorkerWhy
+from wasmgrid.sdk.views import Credential, Job, Result, Spec, Why, WorkerWhy
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 STATS = Stats(queue_ms=3.2, wall_ms=5004.4, cpu_ms=1.0, peak_memory_bytes=1_153_434)
@@ -137,6 +135,20 @@ def test_why_a_job_did_not_end_by_itself(job: Job, line: str) -> None:
     assert render.failure(job) == [f"error[{job.result.outcome}]: {line}"]
 
 
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("ran longer than its limit of 30 s", "--time-limit 60s"),
+        ("it waited 5 s without a start (queue_timeout_s): no worker fits", "--queue-timeout 10s"),
+        ("not finished 90 s after its submission (total_timeout_s)", "--total-timeout 3m"),
+    ],
+)
+def test_of_three_timeouts_the_one_that_passed_is_named(message: str, hint: str) -> None:
+    spec = Spec(time_limit_s=30.0, queue_timeout_s=5.0, total_timeout_s=90.0)
+    job = msgspec.structs.replace(ended("timed_out", message=message), spec=spec)
+    assert render.failure(job) == [f"error[timed_out]: {message} · allow more: {hint}"]
+
+
 def test_a_job_that_ended_without_a_result() -> None:
     job = Job(id=3, state="cancelled", finished=True)
     assert render.failure(job) == ["error[cancelled]: job 3 is cancelled"]
@@ -166,19 +178,6 @@ def test_tables() -> None:
         "10  sleep  succeeded  exited(0)  5.00 s  6s\n"
         "2   -      queued     -          -       -\n"
     )
-    worker = Worker(
-        id="w1",
-        state="joined",
-        labels={"os": "linux", "arch": "x86_64"},
-        capacity=Resources(milli_cpus=2000, memory_mb=4000),
-        used=Resources(milli_cpus=500, memory_mb=64),
-        running=["3"],
-        toolchains=[Toolchain(language="c", identity="c-1", version="1", ready=True)],
-    )
-    assert tables.workers([worker]) == (
-        "WORKER  STATE   CPUS   MEMORY MB  GPUS  TASKS  COMPILES  LABELS\n"
-        "w1      joined  0.5/2  64/4000    0/0   1      c         arch=x86_64 os=linux\n"
-    )
     rust = ToolchainStatus(
         language="rust", identity="r", version="1.96", state="missing", download_mb=300, install_s=120
     )
@@ -186,9 +185,24 @@ def test_tables() -> None:
         "LANGUAGE  STATE    VERSION  TO INSTALL           DISK\nrust      missing  1.96     about 300 MB, 2 min  -\n"
     )
     answer = Why(
-        reason="no worker has 2 gpus", workers=[WorkerWhy(worker_id="w1", mismatches=["gpus 0"], change="gpus 0")]
+        reason="no worker has 2 gpus",
+        workers=[
+            WorkerWhy(worker_id="w1", mismatches=["gpus 0"], change="gpus 0"),
+            *(WorkerWhy(worker_id=f"pool{number}", mismatches=["gpus 1"]) for number in range(8)),
+            WorkerWhy(worker_id="w2"),
+        ],
     )
-    assert tables.why(answer) == "no worker has 2 gpus\n  w1: gpus 0 · would fit with gpus 0\n"
+    assert tables.why(answer) == (
+        "no worker has 2 gpus\n"
+        "  w1: gpus 0 · would fit with gpus 0\n"
+        "  pool0, pool1, pool2, pool3, pool4 and 3 more: gpus 1\n"
+        "  w2: fits\n"
+    )
+    made = Credential(name="pool1", kind="worker", created_at=NOW - timedelta(hours=2))
+    revoked = Credential(name="old", kind="server", created_at=NOW - timedelta(days=9), revoked_at=NOW)
+    assert tables.credentials([made, revoked], now=NOW) == (
+        "NAME   KIND    STATE           AGE\npool1  worker  valid           2h\nold    server  revoked 0s ago  9d\n"
+    )
     assert tables.artifacts([("a\x1b.txt", 2048, "ab")]) == ("PATH       SIZE     SHA256\na\\x1b.txt  2.0 KiB  ab\n")
 
 

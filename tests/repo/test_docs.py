@@ -164,7 +164,7 @@ def test_decision_records_have_one_form() -> None:
 
 def typed_commands(page: Path) -> list[tuple[str, list[str]]]:
     """(command, its flags) of every line in a code block of `page` that types wasmgrid."""
-    lines = re.findall(r"^(?:    (?:\$ )?|\$ )wasmgrid ([a-z]+)\b(.*)$", read(page), re.MULTILINE)
+    lines = re.findall(r"^(?:    (?:\$ )?|\$ )wasmgrid ([a-z]+(?:-[a-z]+)*)\b(.*)$", read(page), re.MULTILINE)
     return [
         (name, re.findall(r"(?<![\w-])(?:--[a-z][a-z-]*|-[a-z](?![\w-]))", re.split(r" -- |[|;#]", rest)[0]))
         for name, rest in lines

@@ -68,7 +68,7 @@ def serving() -> Iterator[Scripted]:
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
 
-        do_GET = do_POST = do_PUT = do_HEAD = _any  # noqa: N815 -- the library's names
+        do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = _any  # noqa: N815 -- the library's names
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the library's signature
             """Tests are quiet."""

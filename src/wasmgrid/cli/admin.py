@@ -1,4 +1,4 @@
-"""The grid's own affairs, asked of a server: workers, prune, version."""
+"""The grid's own affairs, asked of a server: prune, version."""
 
 from __future__ import annotations
 
@@ -6,25 +6,13 @@ import click
 import msgspec
 
 from wasmgrid import __version__
-from wasmgrid.cli import options, tables
+from wasmgrid.cli import options
 from wasmgrid.cli.connecting import client
 from wasmgrid.cli.jobs import print_json
 from wasmgrid.cli.terminal import one_line
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.units import format_bytes
 from wasmgrid.sdk import calls, views
-
-
-@click.command()
-@options.as_json
-@options.server
-def workers(as_json: bool, server: str | None) -> int:
-    """List the workers: what they have, how much of it is taken, what they can compile."""
-    body = client(server).send(calls.raw(calls.workers()))
-    if as_json:
-        return print_json(body)
-    click.echo(tables.workers(msgspec.json.decode(body, type=views.Workers).workers), nl=False)
-    return 0
 
 
 @click.command()

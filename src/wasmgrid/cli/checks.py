@@ -77,7 +77,7 @@ def _disk(name: str) -> Iterator[Check]:
 
 
 def _fabric(name: str) -> Iterator[Check]:
-    from wasmgrid.fabric.embedded import find_nats_server  # noqa: PLC0415 -- each check imports what it looks at
+    from wasmgrid.fabric.natsserver import find_nats_server  # noqa: PLC0415 -- each check imports what it looks at
 
     program = find_nats_server()
     done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=_PROBE_S, check=False)

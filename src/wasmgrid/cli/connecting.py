@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
+import click
+
 from wasmgrid.cli.terminal import say
 from wasmgrid.home import Home
 from wasmgrid.sdk import endpoint
@@ -14,8 +16,15 @@ IDLE_EXIT = "10m"
 
 
 def client(server: str | None) -> Client:
-    """A client of the configured server, or of the one that runs in the home; `Unreachable` where there is none."""
-    return Client(server)
+    """A client of the configured server, or of the one that runs in the home; `Unreachable` where there is none.
+
+    It is closed when the command ends.
+    """
+    made = Client(server)
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.call_on_close(made.close)
+    return made
 
 
 def client_or_start(server: str | None) -> Client:
@@ -25,7 +34,7 @@ def client_or_start(server: str | None) -> Client:
 
         say(f"no server is running; starting one (it stops after {IDLE_EXIT} without work: wasmgrid up)")
         start_detached(["--idle-exit", IDLE_EXIT], join=True)
-    return Client(server)
+    return client(server)
 
 
 def _runs() -> bool:

@@ -95,7 +95,8 @@ _FLAGS = {"gpu_count": "--gpus", "gpus": "--gpu", "labels": "--label"}
 
 
 def _serve(given: dict[str, Any]) -> int:
-    from wasmgrid.server.process import ServeOptions, run  # noqa: PLC0415 -- the server's imports cost a second
+    from wasmgrid.server.options import ServeOptions  # noqa: PLC0415 -- the server's imports cost a second
+    from wasmgrid.server.process import run  # noqa: PLC0415
 
     stated = {key: value for key, value in given.items() if value is not None}
     return run(ServeOptions(home=Home.default(), **stated))

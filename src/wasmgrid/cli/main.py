@@ -35,14 +35,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("grid", "Start a grid on this machine."),
     "down": ("grid", "Stop the grid on this machine."),
     "server": ("grid", "Start a server without a worker."),
-    "worker": ("grid", "Start a worker that joins a grid."),
-    "workers": ("admin", "List the workers."),
+    "worker": ("working", "Start a worker that joins a grid."),
+    "builder": ("working", "Start a worker that only compiles."),
+    "workers": ("pool", "List the workers."),
+    "drain": ("pool", "Let workers finish what they hold, and go."),
+    "cordon": ("pool", "Give workers nothing new."),
+    "uncordon": ("pool", "Give workers tasks again."),
+    "join-command": ("joining", "Print the line to paste on another machine, which then joins."),
+    "credential": ("credentials", "Make, list and revoke what workers and servers join with."),
+    "cluster": ("cluster", "Write the files of a grid on several machines."),
     "toolchain": ("toolchains", "List, install and check toolchains on this machine."),
     "doctor": ("doctor", "Check this machine, and say what to do about what is missing."),
     "prune": ("admin", "Remove old results, builds and files."),
     "version": ("admin", "Print the versions of client and server."),
 }
-_GROUPS = {"Programs": 3, "Jobs": 9, "Grid": 9}
+_GROUPS = {"Programs": 3, "Jobs": 9, "Grid": 5, "Pool": 7, "Care": 4}
 
 
 class Commands(click.Group):
@@ -57,7 +64,9 @@ class Commands(click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        command: click.Command = getattr(importlib.import_module(f"wasmgrid.cli.{entry[0]}"), cmd_name)
+        command: click.Command = getattr(
+            importlib.import_module(f"wasmgrid.cli.{entry[0]}"), cmd_name.replace("-", "_")
+        )
         return command
 
     def resolve_command(

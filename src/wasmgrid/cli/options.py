@@ -60,6 +60,22 @@ class Pair(click.ParamType[tuple[str, str]]):
         return key, text
 
 
+class Factor(click.ParamType[float]):
+    """`x2`, `2` or `1.5`; the value is the number."""
+
+    name = "factor"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, over 1 and up to 16."""
+        try:
+            factor = float(value.removeprefix("x") if isinstance(value, str) else value)
+        except ValueError:
+            factor = 0.0
+        if not 1 < factor <= 16:
+            self.fail(f"{value!r} is not a factor; write x2, or another number over 1 and up to 16", param, ctx)
+        return factor
+
+
 class InputArgument(click.ParamType[GivenInput]):
     """`PATH[:/guest[:rw]]`."""
 
@@ -96,7 +112,7 @@ def server(command: F) -> F:
         "--server-endpoint",
         "server",
         metavar="HOST:PORT|URL",
-        help="The server to talk to (default: $WASMGRID_SERVER, else the one of $WASMGRID_HOME).",
+        help="The server to talk to, or several with commas (default: $WASMGRID_SERVER, else that of $WASMGRID_HOME).",
     )(command)
 
 
@@ -134,10 +150,15 @@ _JOB = [
     _flag("-m", "--memory-mb", type=int, default=limits.DEFAULT_MEMORY_MB, show_default=True, help="An exact cap."),
     _flag("-j", "--job-name", "--name", "name", default="", metavar="NAME", help="A name for people."),
     _flag("--disk-mb", type=int, default=limits.DEFAULT_DISK_MB, show_default=True, help="Scratch space."),
-    _flag("--gpus", type=int, default=0, show_default=True, help="Gpus."),
+    _flag("--gpus", type=int, default=0, show_default=True, help="GPUs to reserve; no guest can use one yet."),
+    _flag("--gpu-model", metavar="NAME", help="What these GPUs are called, in part: H100."),
+    _flag("--gpu-memory-mb", type=int, default=0, help="The memory that each of them has."),
     _flag("--require", type=Pair(), multiple=True, help="A label that the worker must have (arch=arm64)."),
     _flag("--prefer", type=Pair(), multiple=True, help="A label that the worker should have."),
-    _flag("--time-limit", "time_limit_s", type=Duration(), default="10m", show_default=True, help="Wall time."),
+    _flag("--time-limit", "time_limit_s", type=Duration(), default="10m", show_default=True,
+          help="How long one attempt may run."),
+    _flag("--queue-timeout", "queue_timeout_s", type=Duration(), help="How long it may wait before it first starts."),
+    _flag("--total-timeout", "total_timeout_s", type=Duration(), help="How long all may take, from its submission on."),
     _flag("--cpu-time-limit", "cpu_time_limit_s", type=Duration(), help="Cpu time."),
     _flag("--output-limit", "output_limit_bytes", type=Size(), default="16M", show_default=True,
           help="The most that stdout, stderr and /out may each hold."),
@@ -149,6 +170,8 @@ _JOB = [
     _flag("--input", "inputs", type=InputArgument(), multiple=True, metavar="PATH[:/guest[:rw]]",
           help="A file or directory the program finds at /guest (default /in/NAME), read-only unless rw."),
     _flag("--retries", type=int, default=0, show_default=True, help="How often to try again after a failure."),
+    _flag("--retry-memory", type=Factor(), metavar="xFACTOR",
+          help="After out_of_memory, try again with so many times the memory: x2."),
     _flag("--priority", type=int, default=0, show_default=True, help="Higher goes first."),
     _flag("--idempotency-key", metavar="KEY", help="Submitting again with this key gives the same job."),
     _flag("--fail-fast", is_flag=True, help="Refuse a job that no worker could ever run, instead of waiting."),

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from wasmgrid.cli.terminal import JSON_CONTROLS, neutralised, one_line
 from wasmgrid.core.units import format_bytes, format_ms
-from wasmgrid.sdk.views import Job, Result
+from wasmgrid.sdk.views import Job, Result, Spec
 
 HEAD_BYTES = 4096  # of stdout in the status block
 
@@ -80,7 +80,7 @@ def outcome_hint(job: Job, result: Result) -> str | None:
     spec = job.spec
     match result.outcome:
         case "timed_out":
-            return f"allow more: --time-limit {_longer(spec.time_limit_s)}"
+            return _longer_hint(spec, result.message or "")
         case "out_of_memory":
             return f"allow more: --memory-mb {max(spec.memory_mb, 1) * 2}"
         case "output_limit":
@@ -96,6 +96,14 @@ def outcome_hint(job: Job, result: Result) -> str | None:
             return f"why: wasmgrid why {job.id}"
         case _:
             return None
+
+
+def _longer_hint(spec: Spec, message: str) -> str:
+    """Of three timeouts, the one that passed is named in the message."""
+    for key, seconds in (("queue_timeout", spec.queue_timeout_s), ("total_timeout", spec.total_timeout_s)):
+        if seconds is not None and key in message:
+            return f"allow more: --{key.replace('_', '-')} {_longer(seconds)}"
+    return f"allow more: --time-limit {_longer(spec.time_limit_s)}"
 
 
 def diagnostics(text: str, *, colour: bool) -> str:

@@ -120,6 +120,10 @@ def _prepare(program: str, *, stdin: str | None, env: tuple[str, ...], **given: 
     """The request that the flags ask for; everything on this machine is read here."""
     if program == "-" and stdin == "-":
         raise click.UsageError("standard input cannot be both the program (-) and its --stdin -")
+    if (given["gpu_model"] or given["gpu_memory_mb"]) and not given["gpus"]:
+        raise click.UsageError("--gpu-model and --gpu-memory-mb say which GPUs; say how many, too: --gpus 1")
+    if given["retry_memory"] and not given["retries"]:
+        raise click.UsageError("--retry-memory is the memory of a retry; say how many, too: --retries 3")
     given["args"] = list(given["args"])
     given["require"], given["prefer"] = dict(given["require"]), dict(given["prefer"])
     return prepare.job(

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from wasmgrid.cli.render import outcome, running_ms
 from wasmgrid.cli.terminal import one_line
 from wasmgrid.core.units import format_bytes, format_ms
-from wasmgrid.sdk.views import Job, Why, Worker
+from wasmgrid.sdk.views import Credential, Job, Why
+
+_MOST_NAMES = 5
 
 if TYPE_CHECKING:  # its package is the builder's
     from wasmgrid.build.doctor import ToolchainStatus
@@ -46,24 +48,6 @@ def _ran(job: Job, now: datetime) -> str:
     return format_ms(running_ms(job, now)) if job.started_at else "-"
 
 
-def workers(found: Sequence[Worker]) -> str:
-    """Workers, with what they have and how much of it is taken."""
-    rows = [
-        [
-            worker.id,
-            worker.state or "-",
-            f"{_cpus(worker.used.milli_cpus)}/{_cpus(worker.capacity.milli_cpus)}",
-            f"{worker.used.memory_mb}/{worker.capacity.memory_mb}",
-            f"{worker.used.gpus}/{worker.capacity.gpus}",
-            str(len(worker.running)),
-            ",".join(tool.language for tool in worker.toolchains if tool.ready) or "-",
-            " ".join(f"{key}={value}" for key, value in sorted(worker.labels.items())) or "-",
-        ]
-        for worker in found
-    ]
-    return table(["WORKER", "STATE", "CPUS", "MEMORY MB", "GPUS", "TASKS", "COMPILES", "LABELS"], rows)
-
-
 def toolchains(found: Sequence[ToolchainStatus]) -> str:
     """Toolchains of this machine: what is there, and what an installation would take."""
     rows = [
@@ -86,13 +70,33 @@ def installation(download_mb: int, install_s: int) -> str:
 
 
 def why(answer: Why) -> str:
-    """Why a job is where it is, then each worker's reasons."""
-    lines = [one_line(answer.reason or "no reason is known") + "\n"]
+    """Why a job is where it is, then the workers' reasons; those who say the same share a line."""
+    said: dict[str, list[str]] = {}
     for worker in answer.workers:
         reasons = "; ".join(worker.mismatches) or "fits"
         change = f" · would fit with {worker.change}" if worker.change else ""
-        lines.append("  " + one_line(f"{worker.worker_id}: {reasons}{change}") + "\n")
-    return "".join(lines)
+        said.setdefault(reasons + change, []).append(worker.worker_id)
+    lines = [answer.reason or "no reason is known", *(f"  {_names(who)}: {text}" for text, who in said.items())]
+    return "".join(one_line(line) + "\n" for line in lines)
+
+
+def _names(workers: Sequence[str]) -> str:
+    more = len(workers) - _MOST_NAMES
+    return ", ".join(workers[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def credentials(found: Sequence[Credential], *, now: datetime) -> str:
+    """Credentials, and whether they still count."""
+    rows = [
+        [
+            each.name,
+            each.kind,
+            "valid" if each.revoked_at is None else f"revoked {age(each.revoked_at, now)} ago",
+            age(each.created_at, now),
+        ]
+        for each in found
+    ]
+    return table(["NAME", "KIND", "STATE", "AGE"], rows)
 
 
 def artifacts(found: Sequence[tuple[str, int, str]]) -> str:
@@ -109,7 +113,3 @@ def age(moment: datetime | None, now: datetime) -> str:
         if seconds >= size:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
-
-
-def _cpus(milli: int) -> str:
-    return f"{milli / 1000:g}"

@@ -1,0 +1,104 @@
+"""The workers of a grid, asked of a server: workers, drain, cordon, uncordon."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import click
+import msgspec
+
+from wasmgrid.cli import options, workertable
+from wasmgrid.cli.connecting import client
+from wasmgrid.cli.jobs import print_json
+from wasmgrid.cli.terminal import Progress, say
+from wasmgrid.core.errors import TimedOutWaiting
+from wasmgrid.sdk import calls, views
+from wasmgrid.sdk.client import Client
+
+_POLL_S = 0.2
+_worker_ids = click.argument("workers", nargs=-1, required=True, metavar="WORKER...")
+
+
+@click.command()
+@click.option("-w", "--wide", is_flag=True, help="Everything about each: host, GPUs, labels, what it runs.")
+@options.as_json
+@options.server
+def workers(wide: bool, as_json: bool, server: str | None) -> int:
+    """List the workers: what each has, how much of it is taken, and why one takes nothing new."""
+    body = client(server).send(calls.raw(calls.workers()))
+    if as_json:
+        return print_json(body)
+    found = msgspec.json.decode(body, type=views.Workers).workers
+    click.echo(workertable.wide(found) if wide else workertable.narrow(found), nl=False)
+    return 0
+
+
+@click.command()
+@_worker_ids
+@click.option("--wait", is_flag=True, help="Return when they are gone.")
+@click.option("--timeout", "timeout_s", type=options.Duration(), help="With --wait, give up after this.")
+@options.server
+def drain(workers: tuple[str, ...], wait: bool, timeout_s: float | None, server: str | None) -> int:
+    """Let workers finish what they hold, take nothing more, and go."""
+    connection = client(server)
+    for worker_id in workers:
+        found = connection.drain(worker_id)
+        say(f"{worker_id} is {found.state or 'draining'}" + (f", {_holding(found)}" if found.running else ""))
+    if wait:
+        _until_gone(connection, workers, timeout_s)
+    return 0
+
+
+@click.command()
+@_worker_ids
+@options.server
+def cordon(workers: tuple[str, ...], server: str | None) -> int:
+    """Give workers nothing new; what they hold goes on. Also after they come again, until `wasmgrid uncordon`."""
+    return _each(workers, client(server).cordon, "takes nothing new · again: wasmgrid uncordon {id}")
+
+
+@click.command()
+@_worker_ids
+@options.server
+def uncordon(workers: tuple[str, ...], server: str | None) -> int:
+    """Give workers tasks again that were cordoned or quarantined."""
+    return _each(workers, client(server).uncordon, "takes tasks again")
+
+
+def _each(workers: tuple[str, ...], act: Callable[[str], views.Worker], told: str) -> int:
+    for worker_id in workers:
+        act(worker_id)
+        say(f"{worker_id} {told.format(id=worker_id)}")
+    return 0
+
+
+def _until_gone(connection: Client, workers: tuple[str, ...], timeout_s: float | None) -> None:
+    """Wait until none of these is there; what they still hold is said meanwhile."""
+    ends_at = None if timeout_s is None else time.monotonic() + timeout_s
+    progress = Progress()
+    try:
+        while left := [each for each in connection.workers() if each.id in workers]:
+            if ends_at is not None and time.monotonic() > ends_at:
+                raise TimedOutWaiting(
+                    f"{left[0].id} is still there after {timeout_s:g} s: {_holding(left[0])}",
+                    hint=f"it goes once that is over · stop it: wasmgrid cancel {_job(left[0])}",
+                )
+            progress.say("; ".join(f"{each.id}: {_holding(each)}" for each in left))
+            time.sleep(_POLL_S)
+    finally:
+        progress.clear()
+    say(f"gone: {', '.join(workers)}")
+
+
+def _holding(worker: views.Worker) -> str:
+    if not worker.running:
+        return "nothing runs there"
+    shown = ", ".join(worker.running[:3])
+    more = len(worker.running) - 3
+    return f"finishing {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def _job(worker: views.Worker) -> str:
+    numbers = [each.removeprefix("job ") for each in worker.running if each.startswith("job ")]
+    return numbers[0] if numbers else "ID"
