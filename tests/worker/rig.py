@@ -91,7 +91,7 @@ class ScriptedLeader:
         self._server = BlobServer(fabric, self.blobs, server_id, max_upload_bytes=64 * MB)
 
     async def start(self) -> None:
-        """Listen to workers; each one that speaks is greeted once its words show that it does not know us."""
+        """Listen to workers; one that does not know us is greeted when it speaks."""
         await self._server.start()
         await self.fabric.serve(subjects.leaders(), self._hear)
         await self.hello()
@@ -140,6 +140,10 @@ class ScriptedLeader:
             return next((one for one in self.heard if isinstance(one, kind) and condition(one)), None)
 
         return await until(said)
+
+    async def joined(self) -> wire.Inventory:
+        """What the worker says of itself in our own term."""
+        return await self.until(wire.Inventory, lambda said: said.term == self.term)
 
     async def result(self, attempt: int) -> TaskResult:
         """The result of an attempt."""
@@ -249,3 +253,13 @@ async def rig(directory: Path, *, start: bool = True) -> AsyncIterator[Rig]:
         raise
     finally:
         await made.close()
+
+
+def in_rig(directory: Path, test: Callable[[Rig], Awaitable[None]], *, start: bool = True) -> None:
+    """Run `test` with a rig."""
+
+    async def run() -> None:
+        async with rig(directory, start=start) as made:
+            await test(made)
+
+    asyncio.run(run())

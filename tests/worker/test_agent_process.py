@@ -1,24 +1,18 @@
-"""A worker process and the words of its leader: GPUs, cache, cancel, drain, its own time, versions, its lease."""
+"""A worker process and the words of its leader: GPUs, cache, cancel, drain, its own time."""
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import psutil
 import pytest
-from tests import processes
 from tests.e2e.guests import sleeper
-from tests.worker.rig import HELLO, SPIN, Rig, ScriptedLeader, ended, rig, until, worker
+from tests.worker.rig import HELLO, SPIN, Rig, ended, in_rig, worker
 
 from wasmgrid.core import wire
 from wasmgrid.core.outcome import OutcomeKind
-from wasmgrid.fabric import subjects
 from wasmgrid.worker import starts
-from wasmgrid.worker.departure import EXIT_MISMATCH
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -34,37 +28,11 @@ ENVIRONMENT = """(module
   (drop (call $write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 16)))))"""
 
 
-async def in_rig(directory: Path, test: Callable[[Rig], Awaitable[None]], *, start: bool = True) -> None:
-    """Run `test` with a rig; with `start` its fabric runs."""
-    async with rig(directory, start=start) as made:
-        await test(made)
-
-
-async def gone(pid: int) -> None:
-    """Wait for the end of a process."""
-
-    async def is_gone() -> bool:
-        return not processes.runs(pid)
-
-    await until(is_gone)
-
-
-def guests() -> list[int]:
-    """The processes that run guests of workers of this test process."""
-    below = psutil.Process().children(recursive=True)
-    return [one.pid for one in below if "wasmgrid.runner" in " ".join(one.cmdline())]
-
-
-async def joined(leader: ScriptedLeader) -> wire.Inventory:
-    """The first inventory in the leader's own term."""
-    return await leader.until(wire.Inventory, lambda said: said.term == leader.term)
-
-
 def test_gpus_cache_and_history(tmp_path: Path) -> None:
     async def test(made: Rig) -> None:
         leader = await made.lead()
         with worker(made.home.path, "--gpu", "NVIDIA H100 80GB HBM3:81559", "--gpu", "NVIDIA H100 80GB HBM3:81559"):
-            said = await joined(leader)
+            said = await leader.joined()
             assert [(gpu.index, gpu.simulated) for gpu in said.worker.gpus] == [(0, True), (1, True)]
             assert said.worker.capacity.gpus == 2
             assert said.worker.labels["gpu"] == "NVIDIA-H100-80GB-HBM3"
@@ -79,7 +47,7 @@ def test_gpus_cache_and_history(tmp_path: Path) -> None:
             assert beat.cache.bytes > 1000
             leader.heard.clear()
             await leader.hello()
-            assert len((await joined(leader)).modules) == 1
+            assert len((await leader.joined()).modules) == 1
         begun = [one for one in made.starts() if isinstance(one, starts.Began)]
         assert [(one.attempt, one.kind, one.id, one.index, one.gpus) for one in begun] == [
             (1, "run", 1, 0, [1]),
@@ -87,14 +55,14 @@ def test_gpus_cache_and_history(tmp_path: Path) -> None:
         ]
         assert {one.attempt for one in made.starts() if isinstance(one, starts.Ended)} == {1, 2}
 
-    asyncio.run(in_rig(tmp_path, test))
+    in_rig(tmp_path, test)
 
 
 def test_a_gpu_is_taken_by_the_next_attempt_only_when_the_last_one_is_gone(tmp_path: Path) -> None:
     async def test(made: Rig) -> None:
         leader = await made.lead()
         with worker(made.home.path, "--gpu", "A100"):
-            await joined(leader)
+            await leader.joined()
             for attempt in range(1, 6):
                 await leader.assign(attempt, SPIN, gpus=[0])
                 await leader.running(attempt)
@@ -103,14 +71,14 @@ def test_a_gpu_is_taken_by_the_next_attempt_only_when_the_last_one_is_gone(tmp_p
             assert (await leader.result(6)).outcome.succeeded
         assert never_shared(made.starts())
 
-    asyncio.run(in_rig(tmp_path, test))
+    in_rig(tmp_path, test)
 
 
 def test_cancel_ends_any_guest(tmp_path: Path) -> None:
     async def test(made: Rig) -> None:
         leader = await made.lead()
         with worker(made.home.path):
-            await joined(leader)
+            await leader.joined()
             for attempt, program in enumerate((SPIN, sleeper(600.0)), 1):
                 await leader.assign(attempt, program)
                 await leader.running(attempt)
@@ -121,14 +89,14 @@ def test_cancel_ends_any_guest(tmp_path: Path) -> None:
                 assert time.monotonic() - began < 10.0
             assert (await leader.result(2)).stdout.data == b"slept\n"
 
-    asyncio.run(in_rig(tmp_path, test))
+    in_rig(tmp_path, test)
 
 
 def test_hostile_72_a_cancel_right_behind_its_assignment_ends_in_one_result(tmp_path: Path) -> None:
     async def test(made: Rig) -> None:
         leader = await made.lead()
         with worker(made.home.path, "--slots", "50", "--cpus", "50"):
-            await joined(leader)
+            await leader.joined()
             for attempt in range(1, 21):
                 await leader.assign(attempt, SPIN)
                 await leader.cancel(attempt)
@@ -136,14 +104,14 @@ def test_hostile_72_a_cancel_right_behind_its_assignment_ends_in_one_result(tmp_
                 assert (await leader.result(attempt)).outcome.kind is OutcomeKind.CANCELLED
             await leader.until(wire.Heartbeat, lambda said: not said.held and said.assigned_seq == 20)
 
-    asyncio.run(in_rig(tmp_path, test))
+    in_rig(tmp_path, test)
 
 
 def test_drained_by_its_leader_it_finishes_takes_no_more_and_ends(tmp_path: Path) -> None:
     async def test(made: Rig) -> None:
         leader = await made.lead()
         with worker(made.home.path, "--drain-timeout", "0s") as process:
-            await joined(leader)
+            await leader.joined()
             await leader.assign(1, sleeper(1.5))
             await leader.running(1)
             await leader.say(wire.DrainWorker(term=1))
@@ -154,14 +122,14 @@ def test_drained_by_its_leader_it_finishes_takes_no_more_and_ends(tmp_path: Path
             await leader.until(wire.Leave)
             assert await ended(process) == 0
 
-    asyncio.run(in_rig(tmp_path, test))
+    in_rig(tmp_path, test)
 
 
 def test_a_signal_gives_what_runs_some_time_and_a_second_one_none(tmp_path: Path) -> None:
     async def test(made: Rig) -> None:
         leader = await made.lead()
         with worker(made.home.path, "--drain-timeout", "10m") as process:
-            await joined(leader)
+            await leader.joined()
             await leader.assign(1, sleeper(1.0))
             await leader.assign(2, SPIN)
             await leader.running(2)
@@ -174,9 +142,9 @@ def test_a_signal_gives_what_runs_some_time_and_a_second_one_none(tmp_path: Path
             assert await ended(process) == 0
         with worker(made.home.path):
             leader.heard.clear()
-            assert (await joined(leader)).held == []  # an orderly end: nothing died with it
+            assert (await leader.joined()).held == []  # an orderly end: nothing died with it
 
-    asyncio.run(in_rig(tmp_path, test))
+    in_rig(tmp_path, test)
 
 
 def test_a_signal_ends_a_worker_that_still_waits_for_its_grid(tmp_path: Path) -> None:
@@ -187,7 +155,7 @@ def test_a_signal_ends_a_worker_that_still_waits_for_its_grid(tmp_path: Path) ->
             assert await ended(process) == 0
         assert made.said().count("no grid in") == 1
 
-    asyncio.run(in_rig(tmp_path, test, start=False))
+    in_rig(tmp_path, test, start=False)
 
 
 def test_the_worker_first_then_the_fabric_then_the_leader(tmp_path: Path) -> None:
@@ -197,16 +165,16 @@ def test_the_worker_first_then_the_fabric_then_the_leader(tmp_path: Path) -> Non
             await made.start()
             await made.until_said("waiting for a server that leads")
             leader = await made.lead()
-            await joined(leader)
+            await leader.joined()
 
-    asyncio.run(in_rig(tmp_path, test, start=False))
+    in_rig(tmp_path, test, start=False)
 
 
 def test_a_worker_with_a_time_of_its_own_says_how_much_is_left_and_ends(tmp_path: Path) -> None:
     async def test(made: Rig) -> None:
         leader = await made.lead()
         with worker(made.home.path, "--until", "8s", "--drain-timeout", "2s") as process:
-            said = await joined(leader)
+            said = await leader.joined()
             assert said.remaining_s is not None
             assert 0 < said.remaining_s <= 6.0
             await leader.assign(1, SPIN)
@@ -215,99 +183,7 @@ def test_a_worker_with_a_time_of_its_own_says_how_much_is_left_and_ends(tmp_path
             await leader.until(wire.Leave)
             assert await ended(process) == 0
 
-    asyncio.run(in_rig(tmp_path, test))
-
-
-def test_hostile_82_a_worker_of_another_protocol_version_says_so_and_ends(tmp_path: Path) -> None:
-    async def test(made: Rig) -> None:
-        leader = await made.lead()
-        with worker(made.home.path) as process:
-            await joined(leader)
-            client = leader.fabric._client
-            assert client is not None
-            await client.publish(subjects.worker("w1"), wire.encode_notice("the other side speaks version 7"))
-            assert await ended(process) == EXIT_MISMATCH
-        assert "the other side speaks version 7" in made.said()
-        assert "install the wasmgrid version of its servers" in made.said()
-        assert "Traceback" not in made.said()
-
-    asyncio.run(in_rig(tmp_path, test))
-
-
-def test_hostile_69_cut_off_for_a_lease_its_guests_end_and_no_result_follows(tmp_path: Path) -> None:
-    async def test(made: Rig) -> None:
-        leader = await made.lead(lease_s=2.0)
-        with worker(made.home.path):
-            await joined(leader)
-            await leader.assign(1, SPIN)
-            await leader.running(1)
-            [running] = [pid for pid in guests() if psutil.Process(pid).cpu_percent(0.2) > 1]
-            made.signal_nats(signal.SIGSTOP)
-            await gone(running)
-            leader.heard.clear()
-            made.signal_nats(signal.SIGCONT)
-            await leader.until(wire.Heartbeat, lambda said: not said.held)
-            await leader.hello()
-            assert (await joined(leader)).held == []
-            await leader.assign(2, HELLO)
-            assert (await leader.result(2)).outcome.succeeded
-            tasks = [task for said in leader.heard if isinstance(said, wire.Results) for task in said.tasks]
-            assert {task.attempt for task in tasks} == {2}
-
-    asyncio.run(in_rig(tmp_path, test))
-
-
-def test_hostile_61_stopped_for_longer_than_its_lease_it_gives_up_what_it_held(tmp_path: Path) -> None:
-    async def test(made: Rig) -> None:
-        leader = await made.lead(lease_s=2.0)
-        with worker(made.home.path) as process:
-            await joined(leader)
-            await leader.assign(1, SPIN)
-            await leader.running(1)
-            process.send_signal(signal.SIGSTOP)
-            await asyncio.sleep(3.0)  # the time itself is what is tested
-            leader.heard.clear()
-            process.send_signal(signal.SIGCONT)
-            await leader.until(wire.Heartbeat, lambda said: not said.held)
-            assert not [one for one in leader.heard if isinstance(one, wire.Results)]
-
-    asyncio.run(in_rig(tmp_path, test))
-
-
-def test_a_result_is_told_again_until_its_leader_took_it(tmp_path: Path) -> None:
-    async def test(made: Rig) -> None:
-        leader = await made.lead()
-        leader.acknowledges = False
-        with worker(made.home.path):
-            await joined(leader)
-            await leader.assign(1, HELLO)
-            await leader.result(1)
-            await leader.say(wire.ResultsAck(attempts=[1], term=0))  # the word of a leader that is over
-            leader.heard.clear()
-            await leader.result(1)
-            await leader.say(wire.ResultsAck(attempts=[1], term=1))
-            await leader.until(wire.Heartbeat, lambda said: not said.held)
-
-    asyncio.run(in_rig(tmp_path, test))
-
-
-def test_a_killed_agent_tells_what_died_with_it(tmp_path: Path) -> None:
-    async def test(made: Rig) -> None:
-        leader = await made.lead()
-        with worker(made.home.path) as process:
-            await joined(leader)
-            await leader.assign(1, SPIN, gpus=[])
-            await leader.running(1)
-            process.kill()
-            await ended(process)
-        leader.heard.clear()
-        with worker(made.home.path):
-            [held] = (await joined(leader)).held
-            assert (held.attempt, held.phase) == (1, "died")
-        lives = [one for one in made.starts() if isinstance(one, starts.Life)]
-        assert len({one.incarnation for one in lives}) == 2
-
-    asyncio.run(in_rig(tmp_path, test))
+    in_rig(tmp_path, test)
 
 
 def never_shared(entries: list[starts.Entry]) -> bool:
