@@ -24,12 +24,13 @@ class Asked:
 
 @dataclass
 class Answer:
-    """What to say: a JSON-able value or bytes; `cut` ends the connection instead."""
+    """What to say: a JSON-able value or bytes; `cut` ends the connection instead, `broken` in mid-stream."""
 
     value: object = None
     status: int = 200
     kind: str = "application/json"
     cut: bool = False
+    broken: bool = False
 
     @property
     def body(self) -> bytes:
@@ -63,6 +64,12 @@ def serving() -> Iterator[Scripted]:
                 return
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.kind)
+            if answer.broken:
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                self.wfile.write(f"{len(answer.body):x}\r\n".encode() + answer.body + b"\r\n")  # and no last chunk
+                self.close_connection = True
+                return
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             if self.command != "HEAD":

@@ -131,35 +131,23 @@ def test_a_stream_is_opened_where_it_can_be(scripted: Scripted, gone: str, havin
     assert [each.stream for each in found] == ["stdout", "end"]
 
 
-def test_after_a_stream_that_broke_another_server_is_asked(other: Scripted) -> None:
+def test_after_a_stream_that_broke_another_server_is_asked(scripted: Scripted, other: Scripted) -> None:
     """A server that dies in mid-stream: what comes next begins with the one that lives."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with Client(f"{url},{other.url}") as client:
-            stream = client.stream(calls.logs(3))
-            _dies_in_mid_stream(listener, stream)
-            assert client.url == other.url
-
-
-def _dies_in_mid_stream(listener: socket.socket, stream: Iterator[Any]) -> None:
-    import threading
-
-    def serve() -> None:
-        connection, _ = listener.accept()
-        connection.recv(65536)
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-        body = b'event: stdout\ndata: {"offset": 0, "data": "hi"}\n\n'
-        connection.sendall(head + f"{len(body):x}\r\n".encode() + body + b"\r\n")
-        connection.close()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        assert next(stream).data == b"hi"
+    event = b'event: stdout\nid: 1-2-0\ndata: {"offset": 0, "data": "hi"}\n\n'
+    scripted.respond = lambda _: Answer(event, kind="text/event-stream", broken=True)
+    urls = f"{scripted.url},{other.url}"
+    with Client(urls) as client:
         with pytest.raises(Unreachable):
-            next(stream)
-    finally:
-        thread.join()
+            list(client.stream(calls.logs(3)))
+        assert client.url == other.url
+
+    async def moved_on() -> str:
+        async with AsyncClient(urls) as client:
+            with pytest.raises(Unreachable):
+                [_ async for _ in client.stream(calls.logs(3))]
+            return client.url
+
+    assert asyncio.run(moved_on()) == other.url
 
 
 def test_many_calls_at_once_move_on_together(scripted: Scripted, other: Scripted) -> None:

@@ -140,16 +140,39 @@ def _server(name: str) -> Iterator[Check]:
     from wasmgrid.sdk import calls, endpoint  # noqa: PLC0415
     from wasmgrid.sdk.client import Client  # noqa: PLC0415
 
-    if not endpoint.configured() and Home.default().endpoint() is None:
+    urls = endpoint.configured()
+    if not urls and Home.default().endpoint() is None:
         yield Check(name=name, state="ok", found="none runs (run and submit start one)")
         return
+    for url in urls or (None,):  # each by itself: one that is away must not hide behind one that is not
+        yield from _one_server(name, url)
     with Client() as client:
-        version = client.send(calls.version()).version
         workers = client.send(calls.workers()).workers
     there = [worker for worker in workers if worker.state == "joined"]
-    found = f"{client.url}, version {version}, {len(there)} worker{'' if len(there) == 1 else 's'}"
-    remedy = None if there else "start one: wasmgrid worker"
-    yield Check(name=name, state="ok" if there else "warn", found=found, remedy=remedy)
+    closed = [worker.id for worker in workers if worker.state != "joined"]
+    found = f"{len(there)} worker{'' if len(there) == 1 else 's'}"
+    if closed:
+        found += f"; {', '.join(closed[:5])} take{'s' if len(closed) == 1 else ''} nothing new"
+    remedy = None if there and not closed else "wasmgrid workers" if closed else "start one: wasmgrid worker"
+    yield Check(name="workers", state="warn" if remedy else "ok", found=found, remedy=remedy)
+
+
+def _one_server(name: str, url: str | None) -> Iterator[Check]:
+    """What one server says of itself and of who leads."""
+    from wasmgrid.sdk import calls  # noqa: PLC0415
+    from wasmgrid.sdk.client import Client  # noqa: PLC0415
+
+    try:
+        with Client(url) as client:
+            version = client.send(calls.version()).version
+            grid = client.send(calls.grid())
+    except WasmgridError as error:
+        yield Check(name=name, state="fail", found=error.message, remedy=error.hint)
+        return
+    leads = "it leads" if grid.leads else f"{grid.leader.server_id} leads" if grid.leader else "nobody leads"
+    remedy = None if grid.leader else "another takes over within seconds; if not: wasmgrid doctor on the servers"
+    found = f"{client.url}, version {version}, {grid.server_id}, {leads}"
+    yield Check(name=name, state="ok" if grid.leader else "warn", found=found, remedy=remedy)
 
 
 _CHECKS: dict[str, Callable[[str], Iterator[Check]]] = {

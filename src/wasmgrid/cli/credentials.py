@@ -84,9 +84,7 @@ def authorization(server: str | None) -> int:
 
     A grid's own NATS has it already. For files that `wasmgrid cluster init` made: wasmgrid cluster authorize DIR.
     """
-    from wasmgrid.fabric.authorization import text  # noqa: PLC0415 -- most commands need no fabric
-
-    click.echo(text(admitted(client(server))), nl=False)
+    click.echo(client(server).send(calls.authorization()), nl=False)
     return 0
 
 

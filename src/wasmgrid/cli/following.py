@@ -101,6 +101,8 @@ class Follower:
                 hint = f"the job goes on where its grid does · come back: wasmgrid logs -f {self._job_id}"
                 raise Unreachable(error.message, hint=hint) from error
             time.sleep(_PAUSE_S)
+            if len(self._client.servers) > 1:
+                return  # it asks another one by itself
             try:
                 self._client = self._connect()
             except AWAY:

@@ -167,6 +167,16 @@ def revoke_credential(name: str) -> Call[None]:
     return Call(method="DELETE", path=f"/v1/credentials/{quote(name, safe='')}", decode=lambda _: None)
 
 
+def authorization() -> Call[str]:
+    """What a NATS of one's own includes as its authorization: who is let in, and to what."""
+    return Call(method="GET", path="/v1/credentials/authorization", decode=lambda body: body.decode("utf-8", "replace"))
+
+
+def grid() -> Call[views.Grid]:
+    """The server that answers, and which one leads."""
+    return Call(method="GET", path="/v1/grid", decode=_json(views.Grid))
+
+
 def toolchains() -> Call[views.Toolchains]:
     """What the workers can compile."""
     return Call(method="GET", path="/v1/toolchains", decode=_json(views.Toolchains))

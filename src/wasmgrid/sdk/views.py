@@ -165,11 +165,27 @@ class Workers(msgspec.Struct, frozen=True, kw_only=True):
     workers: list[Worker] = []
 
 
+class Leader(msgspec.Struct, frozen=True, kw_only=True):
+    """The server that schedules; `term` rises whenever another takes over."""
+
+    server_id: str = ""
+    term: int = 0
+
+
+class Grid(msgspec.Struct, frozen=True, kw_only=True):
+    """The server that answers, whether it leads, and who does (None: nobody at this moment)."""
+
+    server_id: str = ""
+    leads: bool = False
+    leader: Leader | None = None
+
+
 class Join(msgspec.Struct, frozen=True, kw_only=True):
-    """How workers reach a grid's fabric: its address, and the authority of its certificate (None: it needs none)."""
+    """How workers reach a grid's fabric: its addresses, and the authority of its certificates (None: it needs none)."""
 
     nats_url: str = ""
     ca: str | None = None
+    fingerprint: str | None = None  # of `ca`: its sha256
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
