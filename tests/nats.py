@@ -25,7 +25,7 @@ from wasmgrid import leash
 from wasmgrid.fabric import cluster, credentials
 from wasmgrid.fabric.authorization import User
 from wasmgrid.fabric.credentials import Credential, Kind
-from wasmgrid.fabric.embedded import find_nats_server
+from wasmgrid.fabric.natsserver import find_nats_server
 from wasmgrid.home import FabricEndpoint
 
 HOST = "127.0.0.1"

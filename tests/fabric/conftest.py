@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ class Grid:
         self.endpoint = endpoint
         self.fabrics: list[Fabric] = []
 
-    async def connect(self, name: str = "test", **options: Callable[[], Awaitable[None]]) -> Fabric:
+    async def connect(self, name: str = "test", **options: Any) -> Fabric:
         def endpoint() -> FabricEndpoint:
             written = self.home.fabric()
             assert written is not None

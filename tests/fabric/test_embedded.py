@@ -83,7 +83,7 @@ def test_the_credential_is_in_private_files_only(in_grid: InGrid) -> None:
         assert password not in " ".join([*process.cmdline(), *process.environ().values()])
         await grid.connect()
         holders = {path for path in grid.home.path.rglob("*") if path.is_file() and password in path.read_text()}
-        assert holders == {grid.home.fabric_file, grid.home.nats / "nats.conf"}
+        assert holders == {grid.home.fabric_file, grid.home.nats / "authorization.conf"}
         assert {path.stat().st_mode & 0o777 for path in holders} == {0o600}
         assert (grid.home.logs / "nats.log").exists()
 

@@ -8,7 +8,6 @@ every node: after `authorize`, copy it to where the node runs and have the node 
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,17 +18,11 @@ from wasmgrid.core.errors import InvalidField
 from wasmgrid.core.worker import check_id
 from wasmgrid.fabric import authorization, certificates
 from wasmgrid.fabric.authorization import User
+from wasmgrid.fabric.natsserver import COMMON, bracketed, render
 from wasmgrid.home import write_atomically
 
 CLIENT_PORT, ROUTE_PORT = 4222, 6222
 AUTHORITY = "ca"
-MAX_PAYLOAD_BYTES = 1 << 20
-COMMON: dict[str, Any] = {
-    "max_payload": MAX_PAYLOAD_BYTES,
-    "max_pending": 256 << 20,  # what may wait for one slow client before it is cut off
-    "write_deadline": "30s",
-    "ping_interval": "20s",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +42,7 @@ class Node:
     @property
     def url(self) -> str:
         """Where clients connect."""
-        return f"tls://{_bracketed(self.host)}:{self.client_port}"
+        return f"tls://{bracketed(self.host)}:{self.client_port}"
 
 
 def write(directory: Path, nodes: Sequence[Node], users: Iterable[User] = ()) -> str:
@@ -79,26 +72,20 @@ def authorize(directory: Path, users: Iterable[User]) -> None:
         write_atomically(config.with_name(authorization.FILE_NAME), text, mode=0o600)
 
 
-def render(settings: dict[str, Any]) -> str:
-    """Top-level settings in nats-server's format, of which JSON values are part, with the authorization included."""
-    lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items()]
-    return "\n".join(lines) + "\n" + authorization.INCLUDED
-
-
 def _config(node: Node, nodes: Sequence[Node], secret: str) -> str:
     """Files are named relative to the directory that nats-server is started in: the node's own."""
     files = {"cert_file": "server.pem", "key_file": "server.key", "ca_file": "ca.pem"}
     settings: dict[str, Any] = {
         "server_name": node.name,
-        "listen": f"{_bracketed(node.listen)}:{node.client_port}",
+        "listen": f"{bracketed(node.listen)}:{node.client_port}",
         **COMMON,
         "tls": {"cert_file": files["cert_file"], "key_file": files["key_file"], "timeout": 5},
         "cluster": {
             "name": "wasmgrid",
-            "listen": f"{_bracketed(node.listen)}:{node.route_port}",
+            "listen": f"{bracketed(node.listen)}:{node.route_port}",
             "authorization": {"user": "route", "password": secret, "timeout": 5},
             "routes": [
-                f"nats-route://route:{secret}@{_bracketed(other.host)}:{other.route_port}"
+                f"nats-route://route:{secret}@{bracketed(other.host)}:{other.route_port}"
                 for other in nodes
                 if other.name != node.name
             ],
@@ -117,7 +104,3 @@ def _secret(path: Path) -> str:
     if not path.exists():
         write_atomically(path, secrets.token_urlsafe(32), mode=0o600)
     return path.read_text(encoding="ascii").strip()
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

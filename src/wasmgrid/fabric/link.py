@@ -12,6 +12,7 @@ import logging
 import math
 import random
 import ssl
+from collections.abc import Coroutine
 
 import nats.errors
 import structlog
@@ -93,8 +94,8 @@ async def open_link(
 
     client = Link(wanted=endpoint.ca is not None or server.startswith("tls://"))
     try:
-        async with asyncio.timeout(patience_s):
-            await client.connect(
+        await _bounded(
+            client.connect(
                 servers=[server],
                 user=endpoint.user,
                 password=endpoint.password,
@@ -111,7 +112,9 @@ async def open_link(
                 ping_interval=_NEVER_S,
                 flusher_queue_size=0,  # unbounded: publish never waits there, where it would swallow a cancellation
                 pending_size=0,  # likewise; `Fabric` bounds what waits to be sent
-            )
+            ),
+            patience_s,
+        )
         if client.max_payload < MIN_PAYLOAD_BYTES:
             raise Unreachable(
                 f"the nats-server at {server} takes messages of {client.max_payload} bytes at most",
@@ -129,8 +132,23 @@ async def open_link(
 async def close_link(client: Client) -> None:
     """Close without waiting long for a peer that takes nothing any more."""
     with contextlib.suppress(TimeoutError, OSError, nats.errors.Error):
-        async with asyncio.timeout(_CLOSE_S):
-            await client.close()
+        await _bounded(client.close(), _CLOSE_S)
+
+
+async def _bounded(work: Coroutine[None, None, None], wait_s: float) -> None:
+    """Wait for work of nats-py for so long (`TimeoutError`), and no longer when cancelled.
+
+    It is a task of its own because nats-py swallows cancellations here and there: whoever waited would never know.
+    """
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, whoever else looks
+    try:
+        await asyncio.wait([task], timeout=wait_s)
+        if not task.done():
+            raise TimeoutError
+        task.result()
+    finally:
+        task.cancel()
 
 
 def _reason(error: BaseException) -> str:
