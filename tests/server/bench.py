@@ -18,13 +18,16 @@ from litestar import Litestar
 from wasmgrid.control import Control
 from wasmgrid.core import wire
 from wasmgrid.core.digest import sha256_hex
+from wasmgrid.core.errors import Unreachable
 from wasmgrid.core.job import Output, TaskResult
 from wasmgrid.core.limits import Ceiling
 from wasmgrid.core.outcome import exited
 from wasmgrid.core.resources import Resources
 from wasmgrid.core.worker import Toolchain, WorkerInfo
+from wasmgrid.fabric import subjects
 from wasmgrid.fabric.connection import Fabric
 from wasmgrid.protocol.state import Settings
+from wasmgrid.server.admission import Admission
 from wasmgrid.server.app import create_app, end_streams
 from wasmgrid.store import Store
 
@@ -92,8 +95,13 @@ class BenchWorker:
         printed, self.printed = self.printed, asyncio.Event()
         printed.set()
 
-    async def serve(self, _subject: str, handler: Any, **_: Any) -> None:
-        self._leader = handler
+    async def serve(self, subject: str, handler: Any, **_: Any) -> BenchWorker:
+        if subject == subjects.leaders():
+            self._leader = handler
+        return self
+
+    async def stop(self) -> None:
+        """The end of a subscription."""
 
     async def publish(self, _subject: str, message: wire.Message, **_: Any) -> None:
         if isinstance(message, wire.Hello) and self.present:
@@ -104,6 +112,8 @@ class BenchWorker:
         self._spawn(self._perform(message))
 
     async def request(self, _subject: str, message: wire.Message, *, timeout_s: float) -> wire.Message:
+        if isinstance(message, wire.Ask):
+            raise Unreachable("no other server is here")
         assert isinstance(message, wire.TailRequest)
         self.tails += 1
         if len(self.output[message.attempt]) <= message.stdout_offset and message.wait_s:
@@ -168,7 +178,10 @@ async def bench(
     )
     await control.start()
     await asyncio.sleep(0)  # its loops run
-    app = create_app(store=store, control=control, token=TOKEN, home=home, ceiling=ceiling, **options)
+    admission = Admission(store, nats_url="nats://127.0.0.1:4222")
+    app = create_app(
+        store=store, control=control, token=TOKEN, home=home, admission=admission, ceiling=ceiling, **options
+    )
     transport = httpx.ASGITransport(app=cast("Any", app))
     client = httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}", headers=AUTHORISED, timeout=DEADLINE_S)
     try:

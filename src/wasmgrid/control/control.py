@@ -1,255 +1,248 @@
-"""The leader's loop: events from the store, the fabric and the API go to `protocol.Leader`, its commands are performed.
-
-Decisions are in `protocol/` and `scheduling/`; here are the clock, the sockets and the database.
-"""
+"""What the API uses of the grid: the same on every server, whether it leads or asks the one that does."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
+from typing import TypeVar
 
 import structlog
+from msgspec.structs import replace
 
-from wasmgrid.control.performer import Performer
+from wasmgrid.control import questions
+from wasmgrid.control.following import Following
+from wasmgrid.control.leading import Leading
+from wasmgrid.control.membership import Membership
+from wasmgrid.control.questions import Question, WhoLeads
+from wasmgrid.control.watchers import Watchers
 from wasmgrid.core import wire
-from wasmgrid.core.errors import TimedOutWaiting, Unreachable, WasmgridError
+from wasmgrid.core.errors import TimedOutWaiting, Unavailable, Unreachable, WasmgridError
 from wasmgrid.core.job import StoredSpec
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.fabric import subjects
 from wasmgrid.fabric.connection import Fabric
-from wasmgrid.protocol import events, views
-from wasmgrid.protocol.leader import Leader
-from wasmgrid.protocol.state import Counters, Settings
+from wasmgrid.protocol.events import LiveJob, LiveTask
+from wasmgrid.protocol.state import Settings
 from wasmgrid.scheduling.explain import Why
 from wasmgrid.store import Store, rows
 
-SWEEP_S = 1.0
-PAGE = 1000
-REMEMBER_FINISHED = 100_000
+PATIENCE_S = 8.0  # a take-over is over by then
+LITTLE_PATIENCE_S = 1.0  # for what is good to know, and no more
+ANSWER_S = 1.0
+RETRY_S = 0.1
+POLL_S = 1.0  # how often the store is asked whether what somebody waits for has ended
+POLL_JOBS = 5000
 TAIL_MARGIN_S = 5.0
-WORKER_STATES_THAT_MAY_HOLD = frozenset({"joined", "draining"})
-TO_LEADER = (wire.Inventory, wire.Heartbeat, wire.Progress, wire.Refused, wire.Results, wire.Leave)
+
+A = TypeVar("A")
 
 log = structlog.get_logger()
 
 
 class Control:
-    """Leads the grid for one term. Everything here runs on one event loop; `superseded` is set when another leads."""
+    """One server's part of the grid. Everything here runs on one event loop.
 
-    def __init__(self, *, store: Store, fabric: Fabric, server_id: str, settings: Settings | None = None) -> None:
+    While nobody leads (a take-over is under way) questions wait for some seconds before they raise `Unavailable`.
+    `alone`: the store is this server's own, no other can be.
+    """
+
+    def __init__(
+        self, *, store: Store, fabric: Fabric, server_id: str, settings: Settings | None = None, alone: bool = True
+    ) -> None:
+        self.server_id = server_id
         self._store = store
         self._fabric = fabric
-        self._server_id = server_id
         self._settings = settings or Settings()
-        self._leader: Leader | None = None
-        self._performer: Performer | None = None
-        self._watchers: dict[int, set[asyncio.Event]] = {}
-        self._finished: dict[int, None] = {}
-        self._swept_id = 0
-        self._released = False
-        self.superseded = asyncio.Event()
+        self._alone = alone
+        self._watchers = Watchers()
+        self._following = Following(fabric, self._watchers)
+        self._membership = Membership(
+            store=store, server_id=server_id, following=self._following, alone=alone, make=self._make_leading
+        )
+        self._poll: asyncio.Task[None] | None = None
 
     # ---- life
 
     async def start(self) -> None:
-        """Take the leadership, load what is unfinished, greet the workers."""
-        term = await self._store.lead(self._server_id)
-        known = [row.id for row in await self._store.workers() if row.state in WORKER_STATES_THAT_MAY_HOLD]
-        self._leader = Leader(
-            term=term,
-            leader_id=self._server_id,
-            known_workers=known,
-            now=time.monotonic(),
-            settings=self._settings,
-        )
-        performer = self._performer = Performer(
-            store=self._store, fabric=self._fabric, term=term, tell=self._handle, end=self.superseded.set
-        )
-        await self._load(old=True)
-        await self._fabric.serve(subjects.leaders(), self._hear)
-        self._perform(self._leader.begin(time.monotonic()))
-        performer.start()
-        performer.spawn(self._tick_loop())
-        performer.spawn(self._sweep_loop())
-        log.info("leading", term=term, unfinished=len(self.leader.state.jobs), known_workers=len(known))
+        """Join the grid's servers; where this one is alone it leads when this returns."""
+        await self._membership.start()
+        self._poll = asyncio.create_task(self._poll_loop(), name="poll of what is waited for")
 
     async def stop(self) -> None:
-        """Stop leading; what is unfinished stays in the store for the next leader."""
-        if self._performer is not None:
-            await self._performer.stop()
+        """Take no part any more; what is unfinished stays in the store for the next leader."""
         self.release()
+        await self._membership.stop()
+        if self._poll is not None:
+            self._poll.cancel()
+            await asyncio.gather(self._poll, return_exceptions=True)
 
     def release(self) -> None:
         """End every `watch` and `wait_finished` now: this server stops, and whoever waits asks the next one."""
-        self._released = True
-        for watchers in self._watchers.values():
-            for watcher in watchers:
-                watcher.set()
+        self._watchers.release()
 
     @property
-    def leader(self) -> Leader:
-        """The pure half; only between `start` and `stop`."""
-        if self._leader is None:
-            raise Unreachable("this server does not lead yet", hint="try again in a moment")
-        return self._leader
-
-    @property
-    def counters(self) -> Counters:
-        """What happened since the take-over."""
-        return self.leader.state.counters
+    def leading(self) -> Leading | None:
+        """The leader's loop, where this server leads."""
+        return self._membership.leading
 
     @property
     def unfinished(self) -> int:
-        """How many jobs are not finished."""
-        return len(self.leader.state.jobs)
+        """How many jobs are not finished, as far as this server is in charge of them."""
+        return len(self.leading.state.jobs) if self.leading is not None else 0
 
     async def reconnected(self) -> None:
-        """The fabric came back: workers may not know that they were not heard."""
-        if self._leader is not None:
-            self._perform([events.ToAll(self._leader.state.hello())])
+        """The fabric came back: what was said meanwhile is lost."""
+        if self.leading is not None:
+            self.leading.reconnected()
+        self._watchers.wake_all()
 
     # ---- what the API says
 
-    def submitted(self, job: rows.OpenJob) -> None:
+    async def submitted(self, job: rows.OpenJob) -> None:
         """A job is committed."""
-        self._arrive(job, old=False)
+        if self.leading is not None:
+            self.leading.submitted(job)
+        else:
+            await self._following.hint(wire.Submitted(ids=[job.id]))
 
-    def cancel_requested(self, job_id: int) -> None:
+    async def cancel_requested(self, job_id: int) -> None:
         """A wish to cancel is committed."""
-        self._handle(events.CancelAsked(job_id))
+        if self.leading is not None:
+            self.leading.cancel_requested(job_id)
+        else:
+            await self._following.hint(wire.CancelAsked(job_id=job_id))
 
-    def modules_pruned(self) -> None:
+    async def modules_pruned(self) -> None:
         """Builds and modules may have gone from the store."""
-        self._handle(events.ModulesPruned())
+        await self._ask(questions.ModulesPruned())
+
+    async def worker_action(self, worker_id: str, action: str) -> WorkerView:
+        """Drain, cordon or uncordon a worker; it as it is then. Raises `NotFound` where it is not there."""
+        return await self._ask(questions.Act(worker_id, action))
 
     # ---- what the API asks
 
-    def live(self, job_id: int) -> events.LiveJob | None:
-        """What is known of an unfinished job beyond the store; None where its end is committed or on its way."""
-        return views.live(self.leader.state, job_id)
+    async def leader(self, *, patience_s: float = LITTLE_PATIENCE_S) -> WhoLeads:
+        """Who leads, in its own words; raises `Unavailable` where nobody does."""
+        return await self._ask(questions.Leads(), patience_s)
 
-    def why(self, job_id: int) -> Why | None:
+    async def live(self, job_id: int) -> LiveJob | None:
+        """What is known of an unfinished job beyond the store; None where its end is committed, or not heard of yet."""
+        return (await self._ask(questions.Lives([job_id]))).get(job_id)
+
+    async def lives(self, job_ids: Collection[int]) -> dict[int, LiveJob]:
+        """The same of several."""
+        return await self._ask(questions.Lives(list(job_ids))) if job_ids else {}
+
+    def at_hand(self, job_id: int) -> LiveJob | None:
+        """The same as `live`, but nobody else is asked."""
+        return self.leading.live(job_id) if self.leading is not None else None
+
+    async def why(self, job_id: int) -> Why | None:
         """Why a job does not run; None where it is finished or unknown."""
-        return views.why(self.leader.state, job_id)
+        return await self._ask(questions.WhyNot(job_id))
 
-    async def wait_finished(self, job_id: int, timeout_s: float) -> bool:
-        """Whether the job's end was committed within `timeout_s`."""
+    async def workers(self) -> list[WorkerView]:
+        """Every worker that is there."""
+        return await self._ask(questions.Workers())
+
+    async def toolchains(self) -> list[Toolchain]:
+        """The toolchains of the workers that are there, a ready one before the same to be installed."""
+        return await self._ask(questions.Toolchains())
+
+    async def submission_warnings(self, spec: StoredSpec, *, patience_s: float = LITTLE_PATIENCE_S) -> list[str]:
+        """What a person should know at once: that nobody here could ever run this."""
+        if self.leading is None:  # what no worker is chosen by need not travel
+            spec = replace(spec, source=None, stdin=None, args=[], env={}, inputs=[])
+        return await self._ask(questions.Warnings(spec), patience_s)
+
+    async def wait_finished(self, job_id: int, timeout_s: float) -> None:
+        """Return when the job's end is committed, or after `timeout_s`."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 async for _ in self.watch(job_id):
                     pass
-        return job_id not in self.leader.state.jobs
 
     async def watch(self, job_id: int) -> AsyncIterator[None]:
-        """One tick per change of the job, several at once being one; ends when its end is committed."""
-        changed = asyncio.Event()
-        self._watchers.setdefault(job_id, set()).add(changed)
-        try:
-            while not self._released and job_id in self.leader.state.jobs:
-                await changed.wait()
-                changed.clear()
+        """One tick per change of the job, several at once being one; ends when its end is committed.
+
+        It goes on over take-overs, and where the store is away for a while.
+        """
+        with self._watchers.listening(job_id) as watcher:
+            if not watcher.ended and not self._leads(job_id):
+                await self._ask_store([job_id])
+            while not (watcher.ended or self._watchers.released):
+                await watcher.changed.wait()
+                watcher.changed.clear()
                 yield
-        finally:
-            watchers = self._watchers[job_id]
-            watchers.discard(changed)
-            if not watchers:
-                del self._watchers[job_id]
-
-    def workers(self) -> list[WorkerView]:
-        """Every worker that is there."""
-        return views.workers(self.leader.state, time.monotonic())
-
-    def toolchains(self) -> list[Toolchain]:
-        """The toolchains of the workers that are there, a ready one before the same to be installed."""
-        return views.toolchains(self.leader.state)
-
-    def submission_warnings(self, spec: StoredSpec) -> list[str]:
-        """What a person should know at once: that nobody here could ever run this."""
-        return views.submission_warnings(self.leader.state, spec)
 
     async def tail(
-        self, job_id: int, *, index: int, stdout_offset: int, stderr_offset: int, wait_s: float
+        self, task: LiveTask, *, stdout_offset: int, stderr_offset: int, wait_s: float
     ) -> wire.TailChunk | None:
-        """Live output from these offsets, waiting up to `wait_s` for some; None where no attempt runs now."""
-        live = self.live(job_id)
-        task = next((task for task in live.tasks if task.index == index), None) if live else None
-        if task is None:
-            return None
+        """Live output from these offsets, waiting up to `wait_s` for some; None where that attempt runs no more."""
         request = wire.TailRequest(
-            attempt=task.attempt, index=index, stdout_offset=stdout_offset, stderr_offset=stderr_offset, wait_s=wait_s
+            attempt=task.attempt,
+            index=task.index,
+            stdout_offset=stdout_offset,
+            stderr_offset=stderr_offset,
+            wait_s=wait_s,
         )
+        subject = subjects.worker(task.worker_id)
         try:
-            answer = await self._fabric.request(
-                subjects.worker(task.worker_id), request, timeout_s=wait_s + TAIL_MARGIN_S
-            )
+            answer = await self._fabric.request(subject, request, timeout_s=wait_s + TAIL_MARGIN_S)
         except (Unreachable, TimedOutWaiting):
             return None
         return answer if isinstance(answer, wire.TailChunk) and answer.known else None
 
-    # ---- events in
+    # ---- inside
 
-    async def _hear(self, message: wire.Message, _reply: str) -> wire.Message | None:
-        if isinstance(message, TO_LEADER):
-            self._handle(events.Said(message))
-        return None
-
-    def _arrive(self, job: rows.OpenJob, *, old: bool) -> None:
-        if job.id in self._finished:  # the sweep read it just before its end was committed
-            return
-        self._handle(
-            events.JobArrived(
-                job_id=job.id,
-                tenant=job.tenant,
-                spec=job.spec,
-                task_count=job.task_count,
-                module_sha256=job.module_sha256,
-                cancel_requested=job.cancel_requested,
-                old=old,
-                done=job.done,
-                crashes=job.crashes,
-            )
+    def _make_leading(self, term: int, renewed_at: float, over: Callable[[], None]) -> Leading:
+        return Leading(
+            store=self._store,
+            fabric=self._fabric,
+            server_id=self.server_id,
+            term=term,
+            settings=self._settings,
+            watchers=self._watchers,
+            over=over,
+            renewed_at=renewed_at,
+            announce=not self._alone,
         )
 
-    def _handle(self, event: events.Event) -> None:
-        self._perform(self.leader.handle(event, time.monotonic()))
+    def _leads(self, job_id: int) -> bool:
+        """Whether this server hears of the job's end before anybody else does."""
+        return self.leading is not None and self.leading.has(job_id)
 
-    async def _load(self, *, old: bool) -> None:
-        """Take up the unfinished jobs of the store that are not known yet."""
+    async def _ask(self, question: Question[A], patience_s: float = PATIENCE_S) -> A:
+        """Our own answer where we lead, else that of whoever does."""
+        ends_at = time.monotonic() + patience_s
         while True:
-            page = await self._store.unfinished(after_id=self._swept_id, limit=PAGE)
-            for job in page:
-                self._swept_id = max(self._swept_id, job.id)
-                self._arrive(job, old=old)
-            if len(page) < PAGE:
-                return
-
-    async def _tick_loop(self) -> None:
-        while True:
-            await asyncio.sleep(self.leader.tick_s)
-            self._handle(events.Tick())
-
-    async def _sweep_loop(self) -> None:
-        """Notices are hints: a job whose notice was lost is found here."""
-        while True:
-            await asyncio.sleep(SWEEP_S)
+            leading = self.leading
+            if leading is not None and leading.sure:
+                return question.of(leading)
             try:
-                await self._load(old=False)
-            except WasmgridError as error:
-                log.warning("the sweep could not read the store", error=str(error))
+                return await self._following.ask(question, timeout_s=ANSWER_S)
+            except (Unreachable, TimedOutWaiting) as error:
+                if self._watchers.released or time.monotonic() + RETRY_S > ends_at:
+                    raise Unavailable(
+                        "no server leads this grid at the moment", hint="another takes over within seconds; try again"
+                    ) from error
+            await asyncio.sleep(RETRY_S)
 
-    def _perform(self, commands: list[events.Command]) -> None:
-        for command in commands:
-            if isinstance(command, events.Changed):
-                self._notify(command.job_id, finished=command.finished)
-            elif self._performer is not None:
-                self._performer.perform(command)
+    async def _poll_loop(self) -> None:
+        """Hints may be lost; the store is not."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            waiting = [job_id for job_id in self._watchers.waiting() if not self._leads(job_id)]
+            for at in range(0, len(waiting), POLL_JOBS):
+                await self._ask_store(waiting[at : at + POLL_JOBS])
 
-    def _notify(self, job_id: int, *, finished: bool) -> None:
-        if finished:
-            self._finished[job_id] = None
-            if len(self._finished) > REMEMBER_FINISHED:
-                del self._finished[next(iter(self._finished))]
-        for watcher in self._watchers.get(job_id, ()):
-            watcher.set()
+    async def _ask_store(self, job_ids: list[int]) -> None:
+        """Note which of these jobs have ended."""
+        try:
+            for job_id in await self._store.ended(job_ids):
+                self._watchers.ended(job_id)
+        except WasmgridError as error:  # it is asked again in a moment
+            log.warning("cannot ask the store what has ended", error=str(error), jobs=len(job_ids))

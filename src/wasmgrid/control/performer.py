@@ -134,8 +134,8 @@ class Performer:
                     build_id=body.build_id,
                     cached=body.cached,
                 )
-            case events.SaveWorker(info=info, state=state):
-                return store.save_worker(term, info, state)
+            case events.SaveWorker(info=info, state=state, hold=hold, note=note):
+                return store.save_worker(term, info, state, hold=hold, note=note)
 
     async def _open_build(self, command: events.OpenBuild) -> None:
         new = rows.NewBuild(build_key=command.build_key, source=command.source, toolchain=command.toolchain)

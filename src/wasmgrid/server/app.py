@@ -13,7 +13,8 @@ from litestar.exceptions import HTTPException
 from wasmgrid.control import Control
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.limits import Ceiling
-from wasmgrid.server import blobs_in, grid, job_files, jobs, logs, openapi, problems
+from wasmgrid.server import blobs_in, grid, job_files, jobs, logs, openapi, pool, problems
+from wasmgrid.server.admission import Admission
 from wasmgrid.server.guards import Gate
 from wasmgrid.server.headers import SAFE
 from wasmgrid.server.modules_in import Modules
@@ -34,6 +35,7 @@ def create_app(
     control: Control,
     token: str,
     home: Path,
+    admission: Admission,
     allowed_hosts: Collection[str] = LOOPBACK,
     ceiling: Ceiling | None = None,
     on_activity: Callable[[], None] = lambda: None,
@@ -49,13 +51,22 @@ def create_app(
         store=store,
         control=control,
         home=home,
+        admission=admission,
         ceiling=ceiling,
         modules=Modules(store, ceiling),
         tails=Tails(control),
         fabric_reachable=fabric_reachable,
     )
     app = Litestar(
-        route_handlers=[jobs.router, job_files.router, logs.router, blobs_in.router, grid.router, *grid.health],
+        route_handlers=[
+            jobs.router,
+            job_files.router,
+            logs.router,
+            blobs_in.router,
+            grid.router,
+            pool.router,
+            *grid.health,
+        ],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False, use_cache=True)},
         exception_handlers={
             WasmgridError: problems.on_wasmgrid_error,
@@ -63,7 +74,7 @@ def create_app(
             Exception: problems.on_unexpected,
         },
         response_headers=[ResponseHeader(name=name, value=value) for name, value in SAFE.items()],
-        openapi_config=openapi.config(grid.PruneRequest),
+        openapi_config=openapi.config(grid.PruneRequest, pool.CredentialRequest),
         state=State({"service": service}),
         logging_config=None,
         request_max_body_size=None,  # every route that reads a body counts it while it streams

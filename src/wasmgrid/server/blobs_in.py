@@ -63,7 +63,8 @@ async def put_input(sha256: Digest, request: AnyRequest, service: Svc, tree: Fro
         body = chunks(request, max_bytes=service.ceiling.input_bytes, what="an input")
         _, size = await service.store.blobs.put(body, expected=sha256, max_bytes=service.ceiling.input_bytes)
     if tree:
-        await asyncio.to_thread(check_tree, service.store.blobs.path(sha256), service.ceiling)
+        async with service.store.blobs.as_file(sha256) as path:
+            await asyncio.to_thread(check_tree, path, service.ceiling)
     return Response(Kept(sha256=sha256, bytes=size), status_code=201 if new else 200)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from litestar.response import Response
 from msgspec import Meta
 
 from wasmgrid import __version__
-from wasmgrid.core.errors import WasmgridError
+from wasmgrid.core.errors import Unavailable, WasmgridError
 from wasmgrid.core.wire import PROTOCOL_VERSION
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.server import strict_json
@@ -46,6 +47,21 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     protocol: int
 
 
+class Leader(msgspec.Struct, frozen=True, kw_only=True):
+    """The server that schedules; every other one answers as well. `term` rises whenever another takes over."""
+
+    server_id: str
+    term: int
+
+
+class Grid(msgspec.Struct, frozen=True, kw_only=True):
+    """The server that answers, whether it leads, and who does (null: nobody at this moment)."""
+
+    server_id: str
+    leads: bool
+    leader: Leader | None
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """`ok`, or what is wrong per part."""
 
@@ -67,19 +83,30 @@ class PruneRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 @get("/workers", summary="All workers", responses=problems())
 async def workers(service: Svc) -> Workers:
     """With what each has, what of it is taken, and what runs there."""
-    return Workers(workers=list(service.control.workers()))
+    return Workers(workers=await service.control.workers())
 
 
 @get("/toolchains", summary="What can be built here", responses=problems())
 async def toolchains(service: Svc) -> Toolchains:
     """Languages with their versions; not `ready` are those that a first use installs."""
-    return Toolchains(toolchains=list(service.control.toolchains()))
+    return Toolchains(toolchains=await service.control.toolchains())
 
 
 @get("/version", summary="What runs here", responses=problems())
 async def version() -> Version:
     """The version of the server and of the fabric's protocol."""
     return Version(version=__version__, protocol=PROTOCOL_VERSION)
+
+
+@get("/grid", summary="Who answers and who leads", responses=problems())
+async def grid(service: Svc) -> Grid:
+    """Where nobody leads, another server takes over within seconds."""
+    leader = None
+    with contextlib.suppress(Unavailable):
+        leads = await service.control.leader()
+        leader = Leader(server_id=leads.server_id, term=leads.term)
+    own = service.control.server_id
+    return Grid(server_id=own, leads=leader is not None and leader.server_id == own, leader=leader)
 
 
 @post("/prune", status_code=200, summary="Remove what is old", responses=problems(400, 422))
@@ -90,7 +117,8 @@ async def prune(request: Request[Any, Any, Any], service: Svc) -> PruneReport:
     report = await service.store.prune(PrunePolicy(**msgspec.structs.asdict(asked)))
     if not asked.dry_run:
         service.modules.forget()
-        service.control.modules_pruned()
+        with contextlib.suppress(Unavailable):  # nobody leads: whoever does next knows nothing yet that is gone
+            await service.control.modules_pruned()
     return report
 
 
@@ -102,7 +130,7 @@ async def healthz() -> Health:
 
 @get("/readyz", summary="Whether jobs are taken", tags=["health"], security=[], responses=also(503, Health))
 async def readyz(service: Svc) -> Response[Health]:
-    """200 where the store can be written, the fabric is reached and this server leads; else 503 with what is wrong."""
+    """200 where the store can be written, the fabric is reached and a server leads; else 503 with what is wrong."""
     probes = {"store": service.probe_store(), "fabric": service.probe_fabric(), "leader": service.probe_leader()}
     answers = await asyncio.gather(*map(_probe, probes.values()))
     wrong = {name: answer for name, answer in zip(probes, answers, strict=True) if answer}
@@ -120,5 +148,5 @@ async def _probe(probe: Awaitable[None]) -> str:
     return ""
 
 
-router = Router(path="/v1", route_handlers=[workers, toolchains, version, prune], tags=["grid"])
+router = Router(path="/v1", route_handlers=[workers, toolchains, version, grid, prune], tags=["grid"])
 health = [healthz, readyz]

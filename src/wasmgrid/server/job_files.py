@@ -134,7 +134,7 @@ async def stdin(job: JobRef, service: Svc) -> Pieces:
 async def why(job: JobRef, service: Svc) -> Why:
     """In one sentence, and per worker: what does not fit, and the smallest change that would."""
     row = await service.find(job)
-    answer = service.control.why(row.id) if row.state not in FINISHED else None
+    answer = await service.control.why(row.id) if row.state not in FINISHED else None
     return answer or Why(reason=f"it is {row.state}" + (f": {row.message}" if row.message else ""))
 
 

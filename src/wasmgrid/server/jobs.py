@@ -14,6 +14,7 @@ from litestar.response import Response
 from wasmgrid.core.errors import InvalidField
 from wasmgrid.core.job import JobSpec, JobView
 from wasmgrid.core.lifecycle import FINISHED, JobState
+from wasmgrid.protocol.events import LiveJob
 from wasmgrid.server import strict_json
 from wasmgrid.server.bodies import media_type
 from wasmgrid.server.openapi import also, problems
@@ -63,8 +64,8 @@ async def list_jobs(
     cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the page before")] = None,
 ) -> JobPage:
     """Newest first. A page may be short although there are more: what counts is `next_cursor`."""
-    rows, before = await _page(service, frozenset(map(_parse_state, states or ())), name, _parse_cursor(cursor), limit)
-    views = await asyncio.gather(*(service.view(row) for row in rows))
+    found, before = await _page(service, frozenset(map(_parse_state, states or ())), name, _parse_cursor(cursor), limit)
+    views = await asyncio.gather(*(service.view_with(row, live) for row, live in found))
     return JobPage(jobs=[without_output(view) for view in views], next_cursor=None if before is None else str(before))
 
 
@@ -88,26 +89,22 @@ async def _decode(body: bytes) -> JobSpec:
 
 async def _page(
     service: Service, states: frozenset[JobState], name: str | None, before: int | None, limit: int
-) -> tuple[list[JobRow], int | None]:
+) -> tuple[list[tuple[JobRow, LiveJob | None]], int | None]:
     """(rows, where to go on). Which jobs run is in the leader's memory: unfinished ones are searched for them."""
     kept = states - {JobState.RUNNING} | (_OPEN if JobState.RUNNING in states else frozenset())
-    found: list[JobRow] = []
+    found: list[tuple[JobRow, LiveJob | None]] = []
     for _ in range(PAGES_AT_ONCE):
         page = await service.store.jobs(service.tenant, states=kept, name=name, before_id=before, limit=limit + 1)
+        lives = await service.control.lives([row.id for row in page if row.state not in FINISHED])
         for row in page:
             if len(found) == limit:
                 return found, before
-            before = row.id
-            if not states or _state(service, row) in states:
-                found.append(row)
+            before, live = row.id, lives.get(row.id)
+            if not states or (row.state if live is None else live.state) in states:
+                found.append((row, live))
         if len(page) <= limit:
             return found, None
     return found, before
-
-
-def _state(service: Service, row: JobRow) -> JobState:
-    live = None if row.state in FINISHED else service.control.live(row.id)
-    return row.state if live is None else live.state
 
 
 def _parse_state(text: str) -> JobState:

@@ -8,6 +8,7 @@ import ipaddress
 import resource
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import uvicorn
 from litestar import Litestar
@@ -19,12 +20,13 @@ DEFAULT_PORT = 3030
 GRACE_S = 2  # open requests get this long at shutdown
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 30
+_NEAR = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- how this machine reaches what listens everywhere
 
 
 class ApiServer(uvicorn.Server):
     """uvicorn without its signal handlers: the process has its own, and stops more than this."""
 
-    def __init__(self, app: Litestar) -> None:
+    def __init__(self, app: Litestar, *, certificate: Path | None = None, key: Path | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -36,6 +38,8 @@ class ApiServer(uvicorn.Server):
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GRACE_S,
+                ssl_certfile=certificate,
+                ssl_keyfile=key,
             )
         )
         self._ended = asyncio.Event()
@@ -64,13 +68,13 @@ class ApiServer(uvicorn.Server):
 
 
 def check_host(host: str) -> None:
-    """Raise `InvalidField` unless `host` is of this machine alone: the API has no TLS yet."""
+    """Raise `InvalidField` unless `host` is of this machine alone: without TLS nobody else is to listen in."""
     with contextlib.suppress(ValueError):
         if host == "localhost" or ipaddress.ip_address(host).is_loopback:
             return
     raise InvalidField(
-        f"cannot listen on {host!r}: beyond this machine the API would need TLS, which it does not have yet",
-        hint="listen on 127.0.0.1 and reach it through a tunnel: ssh -L 3030:127.0.0.1:3030 USER@HOST",
+        f"cannot listen on {host!r} without TLS: it is no address of this machine alone",
+        hint=f"serve other machines with TLS: --listen {host or 'ADDR'}",
         field="host",
     )
 
@@ -90,10 +94,11 @@ def bind(host: str, port: int | None) -> socket.socket:
     return _listen(host, 0)
 
 
-def url_of(listener: socket.socket) -> str:
-    """The base URL of the API behind it."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def url_of(listener: socket.socket, *, scheme: str = "http", host: str | None = None) -> str:
+    """The base URL of the API behind it, as this machine reaches it; or as others do, who know it as `host`."""
+    bound, port = listener.getsockname()[:2]
+    name = host or _NEAR.get(bound, bound)
+    return f"{scheme}://[{name}]:{port}" if ":" in name else f"{scheme}://{name}:{port}"
 
 
 def raise_open_file_limit() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 from litestar import Router, get
 from litestar.params import FromQuery, HeaderParameter, QueryParameter
 
-from wasmgrid.core.errors import NotFound
+from wasmgrid.core.errors import NotFound, TimedOutWaiting, Unavailable
 from wasmgrid.core.job import Output, TaskResult
 from wasmgrid.core.lifecycle import FINISHED
 from wasmgrid.server.changes import changes_of
@@ -20,6 +20,7 @@ from wasmgrid.server.service import JobRef, Service, Svc
 from wasmgrid.server.sse import KEEP_ALIVE, KEEP_ALIVE_S, MEDIA_TYPE, event
 from wasmgrid.store.rows import JobRow
 
+RETRY_S = 1.0
 COMMIT_S = 30.0  # from the last output to the committed result
 
 Offset = Annotated[int, QueryParameter(ge=0, le=1 << 62)]
@@ -59,8 +60,13 @@ async def _job_events(service: Service, row: JobRow) -> AsyncIterator[bytes]:
         shown = b""
         while True:
             over = changes.over
-            row = await service.store.job(service.tenant, row.id)
-            now = event("job", await service.view(row))
+            try:
+                row = await service.store.job(service.tenant, row.id)
+                now = event("job", await service.view(row))
+            except (Unavailable, TimedOutWaiting):  # nobody leads, or the store is away: it goes on after that
+                yield KEEP_ALIVE
+                await changes.wait(RETRY_S)
+                continue
             if now != shown:
                 yield now
                 shown = now
@@ -94,10 +100,10 @@ async def _follow(service: Service, row: JobRow, index: int, attempt: int, offse
 
 
 async def _so_far(service: Service, row: JobRow, index: int, attempt: int, offsets: Offsets) -> AsyncIterator[bytes]:
-    while row.state not in FINISHED:
-        chunk = await service.control.tail(
-            row.id, index=index, stdout_offset=offsets[0], stderr_offset=offsets[1], wait_s=0.0
-        )
+    live = await service.control.live(row.id) if row.state not in FINISHED else None
+    task = next((task for task in live.tasks if task.index == index), None) if live is not None else None
+    while task is not None:
+        chunk = await service.control.tail(task, stdout_offset=offsets[0], stderr_offset=offsets[1], wait_s=0.0)
         if chunk is None:
             break
         events, offsets = frame(attempt, offsets, chunk.stdout, chunk.stderr)

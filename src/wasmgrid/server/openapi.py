@@ -76,6 +76,7 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("/v1/modules/{sha256}", "put"): {"application/wasm": BINARY},
     ("/v1/inputs/{sha256}", "put"): {"application/octet-stream": BINARY},
+    ("/v1/credentials", "post"): {"application/json": {"schema": {"$ref": REF.format(name="CredentialRequest")}}},
     ("/v1/prune", "post"): {"application/json": {"schema": {"$ref": REF.format(name="PruneRequest")}}},
 }
 

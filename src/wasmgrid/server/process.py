@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,13 +20,15 @@ import structlog
 
 from wasmgrid import __version__, logs
 from wasmgrid.core.errors import WasmgridError
-from wasmgrid.home import FabricEndpoint, Home
+from wasmgrid.server.options import ServeOptions, token_of
+from wasmgrid.server.starting import Reach, open_store, start_fabric
 
 if TYPE_CHECKING:  # imported for real when a server starts: together they cost most of a second
     from litestar import Litestar
 
     from wasmgrid.control import Control
     from wasmgrid.fabric.connection import Fabric
+    from wasmgrid.server.admission import Admission
     from wasmgrid.server.listening import ApiServer
     from wasmgrid.server.workerchild import WorkerChild
     from wasmgrid.store import Store
@@ -39,26 +40,6 @@ _MAX_UPLOAD_BYTES = 2 << 30
 _FAILED = 1
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServeOptions:
-    """What `wasmgrid up` and `wasmgrid server` were asked for.
-
-    `port` None: 3030, or a free one where that is taken. `nats_url`: an existing fabric (several comma-separated), with
-    its credential where it wants one. `idle_exit_s`: stop after so long without unfinished jobs and requests.
-    `worker_arguments` go to the worker as they are. `verbose`: the whole log on stderr, not warnings alone.
-    """
-
-    home: Home
-    host: str = "127.0.0.1"
-    port: int | None = None
-    nats_url: str | None = None
-    with_worker: bool = True
-    idle_exit_s: float | None = None
-    unsandboxed_builds: bool = False
-    worker_arguments: tuple[str, ...] = ()
-    verbose: bool = False
 
 
 def run(options: ServeOptions) -> int:
@@ -95,7 +76,8 @@ class _Process:
     async def run(self) -> int:
         from wasmgrid.server.listening import check_host, raise_open_file_limit  # noqa: PLC0415
 
-        check_host(self._options.host)
+        if self._options.listen is None:
+            check_host(self._options.host)
         self._home.create()
         raise_open_file_limit()
         with self._home.locked():
@@ -113,20 +95,23 @@ class _Process:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         """Start everything; `stack` undoes it. The worker comes early, to start up beside our own imports."""
-        endpoint = await self._fabric_endpoint(stack)
-        if self._options.with_worker:
+        options = self._options
+        reach = await start_fabric(options, stack)
+        if options.with_worker:
             await self._start_worker(stack)
 
         from wasmgrid.control import Control  # noqa: PLC0415
         from wasmgrid.fabric.blobserver import BlobServer  # noqa: PLC0415
         from wasmgrid.fabric.connection import Fabric  # noqa: PLC0415
-        from wasmgrid.store import Store  # noqa: PLC0415
+        from wasmgrid.protocol.state import Settings  # noqa: PLC0415
+        from wasmgrid.server.admission import Admission  # noqa: PLC0415
 
         server_id = f"server-{secrets.token_hex(4)}"
-        store = await Store.open(self._home.path)
-        stack.push_async_callback(store.close)
+        store = await open_store(options, stack, self._stop)
+        if store is None:
+            return
         fabric = await Fabric.connect(
-            lambda: self._home.fabric() or endpoint,
+            lambda: self._home.fabric() or reach.endpoint,
             name=server_id,
             on_reconnect=self._reconnected,
             wait_s=_FABRIC_S,
@@ -135,29 +120,33 @@ class _Process:
         blobs = BlobServer(fabric, store.blobs, server_id, max_upload_bytes=_MAX_UPLOAD_BYTES)
         await blobs.start()
         stack.push_async_callback(blobs.stop)
-        self._control = Control(store=store, fabric=fabric, server_id=server_id)
+        self._control = Control(
+            store=store,
+            fabric=fabric,
+            server_id=server_id,
+            settings=Settings(lease_s=options.lease_s),
+            alone=options.alone,
+        )
         stack.push_async_callback(self._control.stop)
         await self._control.start()
         stack.push_async_callback(self._cancel_tasks)
-        await self._start_api(stack, store, self._control, fabric)
-        self._spawn(self._watch_leadership(self._control))
+        admission = Admission(store, nats_url=reach.nats_url, ca=reach.endpoint.ca, door=reach.nats)
+        await self._admit(admission)
+        await self._start_api(stack, store, self._control, fabric, admission, reach)
         self._spawn(self._reap(store, self._control))
-        if self._options.idle_exit_s is not None:
+        if options.idle_exit_s is not None:
             self._note_activity()  # a slow start is no idleness
-            self._spawn(self._watch_idleness(self._control, self._options.idle_exit_s))
+            self._spawn(self._watch_idleness(self._control, options.idle_exit_s))
         gc.freeze()  # what is here now stays: later collections need not look at it
 
-    async def _fabric_endpoint(self, stack: AsyncExitStack) -> FabricEndpoint:
-        """The fabric that was named, else our own nats-server. It is in fabric.json when this returns."""
-        if self._options.nats_url is not None:
-            endpoint = FabricEndpoint.parse(self._options.nats_url)
-            self._home.write_fabric(endpoint)
-            return endpoint
-        from wasmgrid.fabric.embedded import EmbeddedNats  # noqa: PLC0415
-
-        nats = EmbeddedNats(self._home)
-        stack.push_async_callback(nats.stop)
-        return await nats.start()
+    async def _admit(self, admission: Admission) -> None:
+        """Let in whoever has a credential; where other servers may make some, from now on."""
+        try:
+            await admission.apply()
+        except WasmgridError as error:
+            log.warning("credentials are not brought to NATS yet", error=str(error))
+        if not self._options.alone:
+            self._spawn(admission.follow())
 
     async def _start_worker(self, stack: AsyncExitStack) -> None:
         from wasmgrid.server.workerchild import WorkerChild  # noqa: PLC0415
@@ -172,32 +161,50 @@ class _Process:
         stack.push_async_callback(self._worker.stop)
         await self._worker.start()
 
-    async def _start_api(self, stack: AsyncExitStack, store: Store, control: Control, fabric: Fabric) -> None:
+    async def _start_api(
+        self,
+        stack: AsyncExitStack,
+        store: Store,
+        control: Control,
+        fabric: Fabric,
+        admission: Admission,
+        reach: Reach,
+    ) -> None:
         """Listen, answer, and only then say where."""
-        from wasmgrid.server.app import create_app  # noqa: PLC0415
+        from wasmgrid.server.app import LOOPBACK, create_app  # noqa: PLC0415
         from wasmgrid.server.listening import DEFAULT_PORT, ApiServer, bind, url_of  # noqa: PLC0415
 
         async def reachable() -> bool:
             return await fabric.reachable(1.0)
 
+        options, certificates = self._options, reach.certificates
         self._app = create_app(
             store=store,
             control=control,
-            token=self._home.ensure_token(),
+            token=token_of(options),
             home=self._home.path,
+            admission=admission,
+            allowed_hosts=LOOPBACK | set(options.names),
             on_activity=self._note_activity,
             fabric_reachable=reachable,
         )
-        listener = stack.enter_context(bind(self._options.host, self._options.port))
-        self._api = ApiServer(self._app)
+        listener = stack.enter_context(bind(options.address, options.port))
+        scheme = "http" if certificates is None else "https"
+        if certificates is None:
+            self._api = ApiServer(self._app)
+        else:
+            self._api = ApiServer(self._app, certificate=certificates.certificate, key=certificates.key)
         self._spawn(self._serve_api(self._api, listener))  # whoever connects sooner waits in the backlog
         stack.callback(self._home.remove_endpoint)
-        url = self._home.write_endpoint(url_of(listener)).url
-        if self._options.port is None and urlsplit(url).port != DEFAULT_PORT:
+        url = self._home.write_endpoint(url_of(listener, scheme=scheme)).url
+        if options.port is None and urlsplit(url).port != DEFAULT_PORT:
             _say(f"port {DEFAULT_PORT} is taken; this grid listens elsewhere")
         ready_s = time.monotonic() - self._started_at
         log.info("ready", url=url, version=__version__, ready_s=round(ready_s, 2))
         _say(f"grid ready at {url} in {ready_s:.1f} s · home {self._home.path} · stop: Ctrl-C, or wasmgrid down")
+        if certificates is not None:
+            others = url_of(listener, scheme=scheme, host=options.advertised)
+            _say(f"from other machines: {others} · CA: {self._home.tls / 'ca.pem'} · workers: wasmgrid join-command")
 
     async def _stop_edges(self) -> None:
         """No more requests and no more work, both at once; the leader still hears the worker's last words."""
@@ -245,10 +252,6 @@ class _Process:
         if not self._stop.is_set():
             self._fail("the API ended by itself")
 
-    async def _watch_leadership(self, control: Control) -> None:
-        await control.superseded.wait()
-        self._fail("this server leads no more: another took over, or its loop failed")
-
     async def _watch_idleness(self, control: Control, idle_exit_s: float) -> None:
         while not self._stop.is_set():
             if control.unfinished or (self._api is not None and self._api.busy):
@@ -269,17 +272,19 @@ class _Process:
             await self._control.reconnected()
 
     async def _reap(self, store: Store, control: Control) -> None:
-        """Let go of what is old, every hour."""
+        """Let go of what is old, every hour; of several servers the one that leads does."""
         from wasmgrid.store.rows import PrunePolicy  # noqa: PLC0415
 
         while True:
             await asyncio.sleep(_REAP_EVERY_S)
+            if control.leading is None:
+                continue
             try:
                 report = await store.prune(PrunePolicy())
+                await control.modules_pruned()
             except WasmgridError as error:
                 log.warning("not pruned", error=str(error))
             else:
-                control.modules_pruned()
                 log.info("pruned", report=report)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:

@@ -14,11 +14,13 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, SkipValidation
 
 from wasmgrid.control import Control
-from wasmgrid.core.errors import JobNotFound, Superseded, Unavailable, Unreachable, Unsatisfiable
-from wasmgrid.core.job import JobSpec, JobView, SourceRef, Stdin, TaskResult
+from wasmgrid.core.errors import JobNotFound, Unavailable, Unreachable, Unsatisfiable
+from wasmgrid.core.job import JobSpec, JobView, SourceRef, Stdin, StoredSpec, TaskResult
 from wasmgrid.core.lifecycle import FINISHED, JobState
 from wasmgrid.core.limits import Ceiling
+from wasmgrid.protocol.events import LiveJob
 from wasmgrid.server import submission
+from wasmgrid.server.admission import Admission
 from wasmgrid.server.bodies import Bodies
 from wasmgrid.server.modules_in import Modules
 from wasmgrid.server.sending import Streams
@@ -46,6 +48,7 @@ class Service:
     store: Store
     control: Control
     home: Path
+    admission: Admission
     ceiling: Ceiling
     modules: Modules
     tails: Tails
@@ -64,9 +67,7 @@ class Service:
             if await self.store.blobs.size(each.sha256) is None:
                 raise submission.input_missing(each.sha256, at)
         stored = submission.stored(spec, source=source, module_sha256=module_sha256, stdin=stdin)
-        warnings = self.control.submission_warnings(stored)
-        if spec.fail_fast and warnings:
-            raise Unsatisfiable(warnings[0], hint="ask for less, or leave fail_fast out and the job waits")
+        warnings = await self._warnings(stored)
         new = NewJob(
             tenant=self.tenant,
             spec=stored,
@@ -77,7 +78,7 @@ class Service:
         )
         submitted = await self.store.submit(new)
         if not submitted.existing:
-            self.control.submitted(submission.open_job(new, submitted))
+            await self.control.submitted(submission.open_job(new, submitted))
         return Accepted(new, submitted, warnings)
 
     async def answer(self, accepted: Accepted, wait_s: float) -> JobView:
@@ -88,7 +89,7 @@ class Service:
         elif not submitted.existing:
             return job_view(  # what was just committed need not be asked for
                 submission.fresh_row(accepted.new, submitted),
-                live=self.control.live(submitted.id),
+                live=self.control.at_hand(submitted.id),
                 module_bytes=self.modules.known_size(accepted.new.module_sha256),
                 warnings=accepted.warnings,
             )
@@ -113,16 +114,25 @@ class Service:
     async def finished(self, ref: str, wait_s: float) -> JobRow:
         """The job, once it is finished or `wait_s` is over."""
         row = await self.find(ref)
-        if wait_s > 0 and row.state not in FINISHED and await self.control.wait_finished(row.id, wait_s):
+        if wait_s > 0 and row.state not in FINISHED:
+            await self.control.wait_finished(row.id, wait_s)
             row = await self.store.job(self.tenant, row.id)
         return row
 
     async def view(self, row: JobRow, warnings: list[str] | None = None) -> JobView:
         """A job with its result, its build and what the leader knows."""
+        live = None
+        if row.state not in FINISHED:
+            live = await self.control.live(row.id)
+            if live is None:  # it has just ended, or the leader has not heard of it yet
+                row = await self.store.job(self.tenant, row.id)
+        return await self.view_with(row, live, warnings)
+
+    async def view_with(self, row: JobRow, live: LiveJob | None, warnings: list[str] | None = None) -> JobView:
+        """The same where it is known already what the leader knows."""
         result = await self.store.result(self.tenant, row.id) if row.state in FINISHED else None
         build = await self.store.build(row.build_id) if row.build_id is not None else None
         counts = await self.store.task_counts(row.id) if row.task_count > 1 else None
-        live = self.control.live(row.id)
         return job_view(
             row,
             live=live,
@@ -142,13 +152,13 @@ class Service:
         row = await self.find(ref)
         if row.state not in FINISHED:
             await self.store.request_cancel(self.tenant, row.id)
-            self.control.cancel_requested(row.id)
+            await self.control.cancel_requested(row.id)
             row = await self.store.job(self.tenant, row.id)
         return await self.view(row)
 
     async def probe_store(self) -> None:
-        """Raise `Unavailable` unless the store's disk takes a write."""
-        await asyncio.to_thread(_write_probe, self.home)
+        """Raise `Unavailable` unless the store answers and this server's disk takes a write."""
+        await asyncio.gather(self.store.leadership(), asyncio.to_thread(_write_probe, self.home))
 
     async def probe_fabric(self) -> None:
         """Raise `Unreachable` unless the fabric answers."""
@@ -156,10 +166,21 @@ class Service:
             raise Unreachable("the fabric does not answer")
 
     async def probe_leader(self) -> None:
-        """Raise unless this server leads."""
-        if self.control.superseded.is_set():
-            raise Superseded("another server leads")
-        self.control.workers()
+        """Raise `Unavailable` unless a server leads and answers."""
+        await self.control.leader()
+
+    async def _warnings(self, spec: StoredSpec) -> list[str]:
+        """What its sender should hear at once; raises `Unsatisfiable` where it must not wait for a worker that fits."""
+        try:
+            warnings = await self.control.submission_warnings(spec)
+        except Unavailable:
+            if spec.fail_fast:
+                raise
+            warnings = ["no server leads at the moment, so nobody could say whether a worker can run this"]
+        else:
+            if spec.fail_fast and warnings:
+                raise Unsatisfiable(warnings[0], hint="ask for less, or leave fail_fast out and the job waits")
+        return warnings + submission.notes(spec)
 
     async def _code(self, spec: JobSpec, parts: Mapping[str, bytes]) -> tuple[SourceRef | None, str | None]:
         """(source to be built, None) or (None, module to be run), its bytes kept."""

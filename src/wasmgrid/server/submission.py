@@ -23,6 +23,7 @@ MAX_LABELS = 64
 MAX_VARIABLES = 10_000
 SHOWN_PATHS = 100
 THREAD_BYTES = 256 * 1024
+MAX_TIMEOUT_S = 366 * 86400.0
 WASM = "wasm"
 
 _CEILINGS = ("cpus", "memory_mb", "disk_mb", "gpus", "time_limit_s", "output_limit_bytes", "retries")
@@ -48,11 +49,10 @@ def check(spec: JobSpec, ceiling: Ceiling) -> None:
         raise InvalidField("there is nothing to build: the job has a module already", field="build_only")
     for field in _CEILINGS:
         ceiling.check(field, getattr(spec, field))
-    if spec.cpu_time_limit_s is not None and not spec.cpu_time_limit_s <= ceiling.time_limit_s:
-        raise InvalidField(
-            f"cpu_time_limit_s is {spec.cpu_time_limit_s}, this grid allows at most {ceiling.time_limit_s}",
-            field="cpu_time_limit_s",
-        )
+    _check_times(spec, ceiling)
+    if not spec.gpus and (spec.gpu_model is not None or spec.gpu_memory_mb):
+        field = "gpu_memory_mb" if spec.gpu_model is None else "gpu_model"
+        raise InvalidField(f"{field} is given, but gpus is 0", hint="say how many: gpus, --gpus 1", field=field)
     for field in ("require", "prefer"):
         labels: dict[str, str] = getattr(spec, field)
         if len(labels) > MAX_LABELS:
@@ -60,6 +60,26 @@ def check(spec: JobSpec, ceiling: Ceiling) -> None:
         check_labels(labels, field=field)
     _check_words(spec)
     _check_inputs(spec)
+
+
+def _check_times(spec: JobSpec, ceiling: Ceiling) -> None:
+    for field, most in (
+        ("cpu_time_limit_s", ceiling.time_limit_s),
+        ("queue_timeout_s", MAX_TIMEOUT_S),
+        ("total_timeout_s", MAX_TIMEOUT_S),
+    ):
+        value: float | None = getattr(spec, field)
+        if value is not None and not value <= most:
+            raise InvalidField(f"{field} is {value}, this grid allows at most {most}", field=field)
+
+
+def notes(spec: StoredSpec) -> list[str]:
+    """What a person should know of a request whatever the workers are."""
+    if not spec.gpus:
+        return []
+    return [
+        "the GPUs are reserved and their indexes are in the variable WASMGRID_GPUS, but a program cannot use a GPU yet"
+    ]
 
 
 def _check_words(spec: JobSpec) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from wasmgrid.control import Control
 from wasmgrid.core.errors import WasmgridError
+from wasmgrid.protocol.events import LiveTask
 from wasmgrid.server.changes import changes_of
 from wasmgrid.server.log_frames import FRAME_BYTES, Offsets, frame
 
@@ -58,6 +59,7 @@ class Tail:
         self._frames: dict[Offsets, tuple[bytes, Offsets]] = {}  # made once for all who are at the same place
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._live: LiveTask | None = None
         self.attempt = 0
         self.over = False  # nothing more will come: the store has the rest
         self.followers = 0
@@ -92,11 +94,11 @@ class Tail:
 
     async def _behind(self, offsets: Offsets) -> tuple[bytes, Offsets]:
         """Output that has left the window, from the worker itself."""
-        attempt = self.attempt
+        task, attempt = self._live, self.attempt
+        if task is None:
+            return b"", offsets
         try:
-            chunk = await self._control.tail(
-                self._job_id, index=self._index, stdout_offset=offsets[0], stderr_offset=offsets[1], wait_s=0.0
-            )
+            chunk = await self._control.tail(task, stdout_offset=offsets[0], stderr_offset=offsets[1], wait_s=0.0)
         except WasmgridError:
             chunk = None
         if chunk is None or attempt != self.attempt:
@@ -104,30 +106,36 @@ class Tail:
         return frame(attempt, offsets, chunk.stdout, chunk.stderr)
 
     async def _pull(self) -> None:
+        """Until the job is over; a take-over, or a store that is away, is waited out."""
         try:
             async with changes_of(self._control, self._job_id) as changes:
-                while True:
-                    live = self._control.live(self._job_id)
-                    if live is None:
-                        return
-                    task = next((task for task in live.tasks if task.index == self._index), None)
-                    if task is None or not await self._pull_from(task.attempt):
+                while not changes.over:
+                    task = await self._running()
+                    if task is None or not await self._pull_from(task):
                         await changes.wait(RETRY_S)
-        except WasmgridError:
-            pass  # whoever follows finds the rest in the store, or asks again
         finally:
             self.over = True
             self._notify()
 
-    async def _pull_from(self, attempt: int) -> bool:
+    async def _running(self) -> LiveTask | None:
+        """The attempt that runs now."""
+        try:
+            live = await self._control.live(self._job_id)
+        except WasmgridError:
+            return None
+        return next((task for task in live.tasks if task.index == self._index), None) if live is not None else None
+
+    async def _pull_from(self, task: LiveTask) -> bool:
         """Pull once; whether there may be more of this attempt."""
-        if attempt != self.attempt:
-            self.attempt, self._out, self._err = attempt, Window(), Window()
+        if task.attempt != self.attempt:
+            self.attempt, self._out, self._err = task.attempt, Window(), Window()
             self._notify()
+        self._live = task
         out, err = self._out, self._err
-        chunk = await self._control.tail(
-            self._job_id, index=self._index, stdout_offset=out.end, stderr_offset=err.end, wait_s=PULL_S
-        )
+        try:
+            chunk = await self._control.tail(task, stdout_offset=out.end, stderr_offset=err.end, wait_s=PULL_S)
+        except WasmgridError:
+            chunk = None
         if chunk is None:
             return False
         out.add(chunk.stdout)

@@ -1,0 +1,254 @@
+"""The leader's loop for one term: events from the store, the fabric and the API go to `protocol.Leader`, its commands
+are performed.
+
+Decisions are in `protocol/` and `scheduling/`; here are the clock, the sockets and the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from wasmgrid.control import questions
+from wasmgrid.control.announcing import Announcer
+from wasmgrid.control.performer import Performer
+from wasmgrid.control.sweep import Sweep
+from wasmgrid.control.watchers import Watchers
+from wasmgrid.core import wire
+from wasmgrid.core.errors import NotFound, WasmgridError
+from wasmgrid.core.job import StoredSpec
+from wasmgrid.core.worker import Toolchain, WorkerView
+from wasmgrid.fabric import subjects
+from wasmgrid.fabric.connection import Fabric
+from wasmgrid.fabric.subscription import Subscription
+from wasmgrid.protocol import events, views
+from wasmgrid.protocol.leader import Leader
+from wasmgrid.protocol.state import Settings, State
+from wasmgrid.scheduling.explain import Why
+from wasmgrid.store import Store, rows
+
+STALE_S = 2.5  # a leadership that was not renewed for so long may be taken by another server
+WORKER_STATES_THAT_MAY_HOLD = frozenset({"joined", "draining"})
+TO_LEADER = (wire.Inventory, wire.Heartbeat, wire.Progress, wire.Refused, wire.Results, wire.Leave)
+
+log = structlog.get_logger()
+
+
+class Leading:
+    """Leads for one term, on one event loop. `over` is called where the term ends: superseded, or a part failed.
+
+    `renewed_at` (monotonic) is when this leadership was last known to be ours; infinity where no other server can be.
+    `announce`: other servers are told of changes.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        fabric: Fabric,
+        server_id: str,
+        term: int,
+        settings: Settings,
+        watchers: Watchers,
+        over: Callable[[], None],
+        renewed_at: float,
+        announce: bool,
+    ) -> None:
+        self.server_id = server_id
+        self.term = term
+        self.renewed_at = renewed_at
+        self._store = store
+        self._fabric = fabric
+        self._settings = settings
+        self._watchers = watchers
+        self._performer = Performer(store=store, fabric=fabric, term=term, tell=self.handle, end=over)
+        self._announcer = Announcer(fabric, term) if announce else None
+        self._sweep = Sweep(store, knows=self._knows, arrive=self._found, cancel=self.cancel_requested)
+        self._parts = questions.Parts()
+        self._subscriptions: list[Subscription] = []
+        self._leader: Leader
+
+    # ---- life
+
+    async def start(self) -> None:
+        """Load what is unfinished, greet the workers."""
+        known = await self._store.workers()
+        self._leader = Leader(
+            term=self.term,
+            leader_id=self.server_id,
+            known_workers=[row.id for row in known if row.state in WORKER_STATES_THAT_MAY_HOLD],
+            holds={row.id: (row.hold, row.note) for row in known if row.hold},
+            now=time.monotonic(),
+            settings=self._settings,
+        )
+        await self._sweep.load()
+        self._subscriptions.append(await self._fabric.serve(subjects.leaders(), self._hear, accept=speaks_for_itself))
+        self._subscriptions.append(await self._fabric.serve(subjects.ask(), self._hear_server))
+        self._perform(self._leader.begin(time.monotonic()))
+        self._performer.start()
+        self._performer.spawn(self._tick_loop())
+        self._performer.spawn(self._sweep.run())
+        if self._announcer is not None:
+            self._performer.spawn(self._announcer.run())
+        self._watchers.wake_all()
+        log.info("leading", term=self.term, unfinished=len(self.state.jobs), known_workers=len(known))
+
+    async def stop(self) -> None:
+        """Hear, send and write no more; what is unfinished stays in the store for the next leader."""
+        for subscription in self._subscriptions:
+            await subscription.stop()
+        await self._performer.stop()
+
+    @property
+    def state(self) -> State:
+        """What it remembers."""
+        return self._leader.state
+
+    @property
+    def sure(self) -> bool:
+        """Whether no other server can have taken over yet: only then does what it remembers count."""
+        return time.monotonic() - self.renewed_at < STALE_S
+
+    def reconnected(self) -> None:
+        """The fabric came back: workers may not know that they were not heard."""
+        self._perform([events.ToAll(self.state.hello())])
+
+    # ---- what happened
+
+    def handle(self, event: events.Event) -> None:
+        """Tell the pure half, and do what it wants done."""
+        self._perform(self._leader.handle(event, time.monotonic()))
+
+    def submitted(self, job: rows.OpenJob) -> None:
+        """A job is committed."""
+        self._arrive(job, old=False)
+
+    def cancel_requested(self, job_id: int) -> None:
+        """A wish to cancel is committed."""
+        self.handle(events.CancelAsked(job_id))
+
+    def modules_pruned(self) -> None:
+        """Builds and modules may have gone from the store."""
+        self.handle(events.ModulesPruned())
+
+    # ---- what it knows
+
+    def has(self, job_id: int) -> bool:
+        """Whether the job is one of its unfinished ones."""
+        return job_id in self.state.jobs
+
+    def live(self, job_id: int) -> events.LiveJob | None:
+        """What is known of an unfinished job beyond the store; None where its end is committed, or it is unknown."""
+        return views.live(self.state, job_id)
+
+    def why(self, job_id: int) -> Why | None:
+        """Why a job does not run; None where it is finished or unknown."""
+        return views.why(self.state, job_id)
+
+    def workers(self) -> list[WorkerView]:
+        """Every worker that is there."""
+        return views.workers(self.state, time.monotonic())
+
+    def toolchains(self) -> list[Toolchain]:
+        """The toolchains of the workers that are there, a ready one before the same to be installed."""
+        return views.toolchains(self.state)
+
+    def submission_warnings(self, spec: StoredSpec) -> list[str]:
+        """What a person should know at once: that nobody here could ever run this."""
+        return views.submission_warnings(self.state, spec)
+
+    def act(self, worker_id: str, action: str) -> WorkerView:
+        """Drain, cordon or uncordon a worker; it as it is then. Raises `NotFound` where it is not there."""
+        self._worker(worker_id)
+        self.handle(events.WorkerAsked(worker_id, action))
+        return self._worker(worker_id)
+
+    def _worker(self, worker_id: str) -> WorkerView:
+        for worker in self.workers():
+            if worker.id == worker_id:
+                return worker
+        raise NotFound(f"no worker {worker_id[:100]!r} is here", hint="list: wasmgrid workers")
+
+    # ---- events in
+
+    async def _hear(self, message: wire.Message, _reply: str) -> wire.Message | None:
+        if isinstance(message, TO_LEADER):
+            self.handle(events.Said(message))
+        return None
+
+    async def _hear_server(self, message: wire.Message, _reply: str) -> wire.Message | None:
+        match message:
+            case wire.Ask(body=body) if self.sure:
+                return self._answer(body)
+            case wire.Submitted(ids=ids):
+                self._sweep.hint(ids)
+            case wire.CancelAsked(job_id=job_id):
+                self.cancel_requested(job_id)
+        return None
+
+    def _answer(self, body: bytes) -> wire.Answer:
+        try:
+            question = questions.decode(body)
+            if isinstance(question, questions.More):
+                part = self._parts.more(question)
+            else:
+                part = self._parts.first(questions.encode(question.of(self)))
+        except WasmgridError as error:
+            return wire.Answer(code=error.code, message=error.message, hint=error.hint)
+        return wire.Answer(body=questions.encode(part))
+
+    def _knows(self, job_id: int) -> bool:
+        """Whether the store's row of an unfinished job says nothing new: its end may have come since it was read."""
+        return self.has(job_id) or self._watchers.has_ended(job_id)
+
+    def _found(self, job: rows.OpenJob, old: bool) -> None:
+        self._arrive(job, old=old)
+        if not old:
+            self._watchers.changed(job.id)
+
+    def _arrive(self, job: rows.OpenJob, *, old: bool) -> None:
+        self.handle(
+            events.JobArrived(
+                job_id=job.id,
+                tenant=job.tenant,
+                spec=job.spec,
+                task_count=job.task_count,
+                module_sha256=job.module_sha256,
+                cancel_requested=job.cancel_requested,
+                old=old,
+                age_s=job.age_s,
+                done=job.done,
+                crashes=job.crashes,
+            )
+        )
+
+    async def _tick_loop(self) -> None:
+        while True:
+            await asyncio.sleep(self._leader.wake_s(time.monotonic()))
+            self.handle(events.Tick())
+
+    # ---- commands out
+
+    def _perform(self, commands: list[events.Command]) -> None:
+        for command in commands:
+            if isinstance(command, events.Changed):
+                self._changed(command.job_id, finished=command.finished)
+            else:
+                self._performer.perform(command)
+
+    def _changed(self, job_id: int, *, finished: bool) -> None:
+        if finished:
+            self._watchers.ended(job_id)
+        else:
+            self._watchers.changed(job_id)
+        if self._announcer is not None:
+            self._announcer.note(job_id, finished=finished)
+
+
+def speaks_for_itself(message: wire.Message, subject: str) -> bool:
+    """Whether what came to `subject` speaks of the worker that alone may publish there, and of no other."""
+    worker_id = message.worker.id if isinstance(message, wire.Inventory) else getattr(message, "worker_id", "")
+    return worker_id == subjects.speaker(subject)

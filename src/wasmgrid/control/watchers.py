@@ -1,0 +1,73 @@
+"""Who on this server waits for which job. It outlives every term: who leads may change under those who wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+REMEMBERED = 100_000
+
+
+class Watcher:
+    """One who waits. `changed` is set at every change, `ended` says that the job's end is committed."""
+
+    __slots__ = ("changed", "ended")
+
+    def __init__(self, *, ended: bool) -> None:
+        self.changed = asyncio.Event()
+        self.ended = ended
+
+
+class Watchers:
+    """All who wait for changes of a job, and the jobs that were heard to end of late."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, set[Watcher]] = {}
+        self._ended: dict[int, None] = {}
+        self.released = False
+
+    @contextlib.contextmanager
+    def listening(self, job_id: int) -> Iterator[Watcher]:
+        """From here on every change of the job is heard."""
+        watcher = Watcher(ended=job_id in self._ended)
+        watchers = self._of.setdefault(job_id, set())
+        watchers.add(watcher)
+        try:
+            yield watcher
+        finally:
+            watchers.discard(watcher)
+            if not watchers and self._of.get(job_id) is watchers:
+                del self._of[job_id]
+
+    def waiting(self) -> list[int]:
+        """The jobs that somebody waits for and that are not known to have ended."""
+        return [job_id for job_id in self._of if job_id not in self._ended]
+
+    def changed(self, job_id: int) -> None:
+        """What is shown of the job is another now."""
+        for watcher in self._of.get(job_id, ()):
+            watcher.changed.set()
+
+    def ended(self, job_id: int) -> None:
+        """The job's end is committed."""
+        self._ended[job_id] = None
+        if len(self._ended) > REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+        for watcher in self._of.get(job_id, ()):
+            watcher.ended = True
+            watcher.changed.set()
+
+    def has_ended(self, job_id: int) -> bool:
+        """Whether the job is one of those that were heard to end of late."""
+        return job_id in self._ended
+
+    def wake_all(self) -> None:
+        """Anything may have changed: words were lost, or another leads."""
+        for job_id in list(self._of):
+            self.changed(job_id)
+
+    def release(self) -> None:
+        """Nobody waits here any longer: this server stops, and whoever waited asks another."""
+        self.released = True
+        self.wake_all()
