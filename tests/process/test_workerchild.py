@@ -15,6 +15,7 @@ from wasmgrid import leash
 from wasmgrid.home import Home
 from wasmgrid.server import workerchild
 from wasmgrid.server.workerchild import WorkerChild
+from wasmgrid.worker.departure import EXIT_MISMATCH
 
 DEADLINE_S = 60.0
 
@@ -53,6 +54,24 @@ def test_it_is_started_again_when_it_ends(tmp_path: Path) -> None:
         assert {path.read_text() for path in lives.iterdir()} == {str(tmp_path)}
         await child.stop()
         assert child.pid is None
+        await child.stop()
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("status", [0, EXIT_MISMATCH])
+def test_one_that_was_meant_to_end_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(workerchild, "_FIRST_RESTART_S", 0.0)
+
+    async def test() -> None:
+        child = _child(tmp_path, COUNTING.replace("time.sleep(600)", f"sys.exit({status})"))
+        await child.start()
+        assert child._keeper is not None
+        async with asyncio.timeout(DEADLINE_S):
+            await child._keeper
+        assert len(list((tmp_path / "lives").iterdir())) == 1
         await child.stop()
 
     asyncio.run(test())

@@ -1,4 +1,4 @@
-"""The worker that `up` brings along: a child process that is started again when it ends by itself."""
+"""The worker that `up` brings along: a child process that is started again when it fails."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import structlog
 
 from wasmgrid import leash
 from wasmgrid.home import HOME_VARIABLE, Home
+from wasmgrid.worker.departure import EXIT_MISMATCH
 
 _STOP_S = 4.0
 _FIRST_RESTART_S, _LAST_RESTART_S = 0.2, 10.0
+_MEANT_ENDS = frozenset({0, EXIT_MISMATCH})  # it was drained; or the leader is of a version that it cannot work for
 
 log = structlog.get_logger()
 
@@ -34,7 +36,7 @@ class WorkerChild:
         return self._process.pid if self._process is not None else None
 
     async def start(self) -> None:
-        """Start it, and keep it running from now on."""
+        """Start it, and keep it running from now on, unless it is told to end (`wasmgrid drain`)."""
         self._process = await self._spawn()
         self._keeper = asyncio.create_task(self._keep(), name="worker")
 
@@ -63,6 +65,9 @@ class WorkerChild:
         while self._process is not None:
             started = loop.time()
             status = await self._process.wait()
+            if status in _MEANT_ENDS:
+                log.warning("the worker ended and stays away; another one: wasmgrid worker", status=status)
+                return
             if loop.time() - started > _LAST_RESTART_S:
                 pause_s = _FIRST_RESTART_S
             log.error("the worker ended; it is started again", status=status, in_s=pause_s)
