@@ -29,7 +29,13 @@ W1 = Worker(
     cache=Cache(modules=3, bytes=2 << 20),
     remaining_s=7199.0,
 )
-POOL2 = Worker(id="pool1:2", state="cordoned", capacity=Resources(milli_cpus=64000, memory_mb=515000), builds_only=True)
+POOL2 = Worker(
+    id="pool1:2",
+    state="cordoned",
+    note="it is cordoned",
+    capacity=Resources(milli_cpus=64000, memory_mb=515000),
+    builds_only=True,
+)
 
 
 def worker(**changed: Any) -> Worker:

@@ -63,7 +63,7 @@ def remaining(seconds: float | None) -> str:
 
 
 def _block(worker: Worker) -> str:
-    lines = [one_line(f"{worker.id}  {worker.state}{f' ({worker.note})' if worker.note else ''}")]
+    lines = [one_line(f"{worker.id}  {worker.state}{f' ({worker.note})' if _says_more(worker) else ''}")]
     lines += [one_line(f"  {name:<9} {value}") for name, value in _details(worker)]
     return "\n".join(lines) + "\n"
 
@@ -91,7 +91,7 @@ def _notes(found: Sequence[Worker]) -> Iterator[str]:
     """Why workers take nothing new, and what to type about it; a line for each."""
     for worker in found:
         if worker.state in {"cordoned", "quarantined"}:
-            note = f" ({worker.note})" if worker.note else ""
+            note = f" ({worker.note})" if _says_more(worker) else ""
             yield one_line(f"{worker.id} is {worker.state}{note} · let it go on: wasmgrid uncordon {worker.id}")
         elif worker.state == "unheard":
             silent = f" for {remaining(worker.silent_s)}" if worker.silent_s is not None else ""
@@ -99,6 +99,11 @@ def _notes(found: Sequence[Worker]) -> Iterator[str]:
         elif worker.state == "draining":
             when = f"once {_list(worker.running)} is over" if worker.running else "now"
             yield one_line(f"{worker.id} is draining and goes {when}")
+
+
+def _says_more(worker: Worker) -> bool:
+    """Whether the note is more than the state in a sentence."""
+    return bool(worker.note) and worker.note != f"it is {worker.state}"
 
 
 def _labels(worker: Worker, *, own: bool) -> str:

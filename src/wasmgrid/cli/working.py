@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from wasmgrid.cli import options
+from wasmgrid.cli.terminal import say
 from wasmgrid.home import Home
 
 NATS_VARIABLE = "WASMGRID_NATS"
@@ -92,6 +93,7 @@ def _run(given: dict[str, Any]) -> int:
             credential=credential if credential in {None, STDIN} else Path(credential),
             labels=dict(given["labels"]),
             gpus=simulated(given.get("gpus", ())),
+            tell=say,
             **stated,
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -18,6 +19,10 @@ DRAIN_S = 20.0  # what Kubernetes, systemd and Slurm wait before they kill is 30
 _MADE_OF_GPUS = ("gpu", "gpu_memory_mb")
 
 
+def _nothing(_: str) -> None:
+    """Nobody listens."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
     """What `wasmgrid worker` was asked for. What is None is probed; an id is then the first free one.
@@ -25,7 +30,7 @@ class WorkerOptions:
     `join`: the fabric's URL (several comma-separated), else the credential's own, else that of this home's grid.
     `credential`: the file, or "-" for stdin. `gpus` are simulated ones, offered beside those that are there;
     `gpu_count` offers no more than so many. `until_s`: it drains and has ended after so many seconds. `drain_s`: how
-    long what runs may go on after a signal; then it is given back.
+    long what runs may go on after a signal; then it is given back. `tell` hears what the person who started it should.
     """
 
     home: Home
@@ -44,6 +49,7 @@ class WorkerOptions:
     until_s: float | None = None
     drain_s: float = DRAIN_S
     verbose: bool = False
+    tell: Callable[[str], None] = _nothing
 
 
 def check(options: WorkerOptions) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -58,14 +58,14 @@ async def work(options: WorkerOptions) -> int:
 
             await _either(assemble(), departure.asked.wait())
             for agent in agents:  # none where it had to leave before it was one
-                await _live(agent, worker_id, departure)
+                await _live(agent, worker_id, departure, options.tell)
     finally:
         departure.close()
         os.close(lock)
     return departure.exit_code
 
 
-async def _live(agent: WorkerAgent, worker_id: str, departure: Departure) -> None:
+async def _live(agent: WorkerAgent, worker_id: str, departure: Departure, tell: Callable[[str], None]) -> None:
     """From the first word to the last but one; what is left then is given back."""
     log.info("worker started", worker=worker_id)
     with suppress(TimeoutError):
@@ -73,8 +73,13 @@ async def _live(agent: WorkerAgent, worker_id: str, departure: Departure) -> Non
             await _either(agent.joined.wait(), departure.asked.wait())
     if not agent.joined.is_set() and not departure.asked.is_set():
         log.warning("connected to the fabric; waiting for a server that leads", worker=worker_id)
+        await _either(agent.joined.wait(), departure.asked.wait())
+    if agent.joined.is_set():
+        tell(f"worker {worker_id} has joined · stop: Ctrl-C, or wasmgrid drain {worker_id}")
     await departure.asked.wait()
     agent.drain()
+    if not agent.idle.is_set():
+        tell(f"worker {worker_id} takes no more, and leaves once what it holds is finished")
     await _either(agent.idle.wait(), departure.over.wait())
 
 
