@@ -14,13 +14,14 @@ import contextlib
 import importlib.util
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -145,6 +146,15 @@ class PostgresServer:
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(statement)
         return self.url(database)
+
+    @contextlib.contextmanager
+    def temporary(self, template: str = "template1") -> Iterator[str]:
+        """The URL of a database, a copy of `template`, that is gone after the block."""
+        name = f"test_{secrets.token_hex(6)}"
+        try:
+            yield self.create(name, template=template)
+        finally:
+            self.drop(name)
 
     def drop(self, database: str) -> None:
         """Remove a database and cut whoever uses it."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from wasmgrid.core.digest import sha256_hex
 from wasmgrid.core.job import BuildResult, Output, SourceRef, StoredSpec, TaskResult
@@ -15,7 +20,9 @@ from wasmgrid.core.outcome import Outcome, OutcomeKind, exited
 from wasmgrid.core.resources import Resources
 from wasmgrid.core.worker import WorkerInfo
 from wasmgrid.store import Store
+from wasmgrid.store.file_blobs import FileBlobs
 from wasmgrid.store.rows import EndedAttempt, FinishedJob, NewBuild, NewJob
+from wasmgrid.store.schema import blob_chunks, blobs
 
 MODULE = sha256_hex(b"module")
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -23,7 +30,7 @@ TENANT = "default"
 
 
 @dataclass(frozen=True)
-class Adapter:
+class Adapter(ABC):
     """A kind of database: where its stores are."""
 
     home: Path
@@ -40,6 +47,67 @@ class Adapter:
                 await store.close()
 
         asyncio.run(asyncio.wait_for(opened(), 120))
+
+    @abstractmethod
+    async def damage(self, store: Store, sha256: str, data: bytes) -> None:
+        """Have these bytes in the place of a blob's."""
+
+    @abstractmethod
+    async def age(self, store: Store, sha256: str, seconds: float) -> None:
+        """As if nobody had been told of this blob for so long."""
+
+    @abstractmethod
+    def on_their_way(self) -> list[Path]:
+        """What is left of blobs that were not kept."""
+
+
+@dataclass(frozen=True)
+class FileAdapter(Adapter):
+    """SQLite, with blobs as files."""
+
+    async def damage(self, store: Store, sha256: str, data: bytes) -> None:
+        await asyncio.to_thread(blob_file(store, sha256).write_bytes, data)
+
+    async def age(self, store: Store, sha256: str, seconds: float) -> None:
+        old = time.time() - seconds
+        os.utime(blob_file(store, sha256), (old, old))
+
+    def on_their_way(self) -> list[Path]:
+        return list((self.home / "store" / "blobs" / "tmp").iterdir())
+
+
+@dataclass(frozen=True)
+class RowAdapter(Adapter):
+    """PostgreSQL, with blobs as rows."""
+
+    async def damage(self, store: Store, sha256: str, data: bytes) -> None:
+        change = sa.update(blob_chunks).where(blob_chunks.c.sha256 == sha256).values(data=data)
+        await store._writer.run(lambda connection: connection.execute(change))
+
+    async def age(self, store: Store, sha256: str, seconds: float) -> None:
+        change = (
+            sa.update(blobs).where(blobs.c.sha256 == sha256).values(told_at=datetime.now(UTC) - timedelta(0, seconds))
+        )
+        await store._writer.run(lambda connection: connection.execute(change))
+
+    def on_their_way(self) -> list[Path]:
+        return list((self.home / "store" / "incoming").iterdir())
+
+    def beside(self) -> RowAdapter:
+        """The same database as another server has it open."""
+        return replace(self, home=self.home.with_name("second"))
+
+
+def blob_file(store: Store, sha256: str) -> Path:
+    """Where a blob that is a file is."""
+    assert isinstance(store.blobs, FileBlobs)
+    return store.blobs.path(sha256)
+
+
+async def remove(store: Store, sha256: str, older_than_s: float) -> int | None:
+    """As `prune` removes a blob."""
+    removed = await store._writer.run(lambda c: store.blobs.remove(c, [sha256], older_than_s=older_than_s))
+    return removed[0] if removed else None
 
 
 def job(spec: StoredSpec | None = None, **given: object) -> NewJob:

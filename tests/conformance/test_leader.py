@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conformance.conftest import Make
 from tests.conformance.samples import (
     MODULE,
     NOW,
@@ -251,7 +252,7 @@ def test_hostile_17_a_build_whose_module_was_poisoned_is_built_again(adapter: Ad
         module, size = await store.blobs.put(b"\0asm good")
         row = await store.open_build(term, new_build())
         await store.finish_build(term, built(row.id, module, size))
-        await asyncio.to_thread(store.blobs.path(module).write_bytes, b"\0asm evil")  # of the same length
+        await adapter.damage(store, module, b"\0asm evil")  # of the same length
         reopened = await store.open_build(term, new_build())
         assert (reopened.id, reopened.state, reopened.module_sha256) == (row.id, BuildState.PENDING, None)
         await store.blobs.put(b"\0asm good")
@@ -289,7 +290,7 @@ def test_modules_and_workers_are_kept(adapter: Adapter) -> None:
         await store.save_worker(term, worker("w1", "i2"), "left")
         first, second = await store.workers()
         assert (first.id, first.state, first.info) == ("w1", "left", worker("w1", "i2"))
-        assert first.joined_at < first.changed_at
+        assert first.joined_at <= first.changed_at
         assert (second.id, second.state) == ("w2", "joined")
 
     adapter.run(keep)
@@ -301,7 +302,7 @@ words = st.tuples(st.integers(1, 4), st.integers(0, 2), st.integers(0, 5))
 @settings(max_examples=25, deadline=None)  # each opens a store
 @given(batches=st.lists(st.lists(words, max_size=8), max_size=6))
 def test_whatever_comes_how_often_the_first_word_stands(
-    tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[int, int, int]]]
+    new_adapter: Make, tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[int, int, int]]]
 ) -> None:
     """Three jobs of two tasks; words on them, and on a fourth that there is not, in any order and number."""
 
@@ -323,4 +324,5 @@ def test_whatever_comes_how_often_the_first_word_stands(
             for index in (0, 1):
                 assert await store.result(TENANT, job_id, index) == first.get((job_id, index))
 
-    Adapter(home=tmp_path_factory.mktemp("store")).run(record)
+    with new_adapter(tmp_path_factory.mktemp("store")) as adapter:
+        adapter.run(record)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conformance.conftest import Make
 from tests.conformance.samples import (
     TENANT,
     Adapter,
@@ -101,7 +100,7 @@ def test_what_an_unfinished_job_names_stays_whatever_its_age(adapter: Adapter) -
         building = (await store.submit(building_job(building_source))).id
         build = await store.open_build(term, new_build(sha256=building_source))
         for sha256 in (*names, building_source):
-            os.utime(store.blobs.path(sha256), (0, 0))
+            await adapter.age(store, sha256, 1e9)
         assert await store.prune(EVERYTHING) == PruneReport()
         assert await here(store, *names, building_source) == [True] * 5
         assert {row.id for row in await store.jobs(TENANT)} == {job_id, building}
@@ -163,7 +162,7 @@ def test_nothing_goes_in_its_grace_period(adapter: Adapter) -> None:
         policy = PrunePolicy(results_age_s=0, results_bytes=0, builds_age_s=0, builds_bytes=0, grace_s=3600)
         assert await store.prune(policy) == PruneReport()
         # An upload of before the start has its grace anew: the word that names it may be on its way.
-        os.utime(store.blobs.path(loose), (time.time() - 7200,) * 2)
+        await adapter.age(store, loose, 7200)
         assert await store.prune(policy) == PruneReport()
         assert (await store.prune(EVERYTHING)).blobs == 1
         assert await here(store, loose) == [False]
@@ -256,6 +255,7 @@ policies = st.builds(
 @settings(max_examples=25, deadline=None)  # each opens a store
 @given(shape=shapes, policy=policies)
 def test_prune_never_removes_what_a_kept_row_names(
+    new_adapter: Make,
     tmp_path_factory: pytest.TempPathFactory,
     shape: list[tuple[bool, int, set[int], set[int]]],
     policy: PrunePolicy,
@@ -286,4 +286,5 @@ def test_prune_never_removes_what_a_kept_row_names(
         assert await store.prune(policy) == PruneReport()
         assert (await store.prune(NOTHING)).jobs == 0
 
-    Adapter(home=tmp_path_factory.mktemp("store")).run(prune)
+    with new_adapter(tmp_path_factory.mktemp("store")) as adapter:
+        adapter.run(prune)

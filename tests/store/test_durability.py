@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conformance.samples import TENANT, Adapter, finished_job, job
+from tests.conformance.samples import TENANT, FileAdapter, finished_job, job
 
 from wasmgrid.core.errors import Unavailable
 from wasmgrid.core.job import Stdin, StoredSpec
@@ -50,7 +50,7 @@ def test_hostile_63_store_killed_in_the_middle_of_submissions(tmp_path: Path, ac
             assert await store.blobs.size(sha256) is not None
         assert (await store.submit(job())).id > max(there)
 
-    Adapter(home=tmp_path).run(look)
+    FileAdapter(tmp_path).run(look)
     check(tmp_path)
 
 
@@ -66,7 +66,7 @@ def test_hostile_68_no_file_may_grow(tmp_path: Path) -> None:
         assert [row.id for row in await store.jobs(TENANT, limit=1000)] == sorted(told["acknowledged"], reverse=True)
         assert await store.blobs.size(told["blob"]) == 5_000_000
 
-    Adapter(home=tmp_path).run(look)
+    FileAdapter(tmp_path).run(look)
     check(tmp_path)
 
 
@@ -111,7 +111,7 @@ def test_hostile_68_the_disk_is_full(small_disk: Path) -> None:
         await store.blobs.put(b"x" * 100_000)
         assert {row.id for row in await store.jobs(TENANT)} == set(acknowledged)
 
-    Adapter(home=small_disk).run(fill)
+    FileAdapter(small_disk).run(fill)
     check(small_disk)
 
 
@@ -131,7 +131,7 @@ def test_hostile_68_prune_frees_a_full_disk(small_disk: Path) -> None:
         await store.blobs.put(b"x" * 1_000_000)
         await store.submit(job())
 
-    Adapter(home=small_disk).run(fill)
+    FileAdapter(small_disk).run(fill)
     check(small_disk)
 
 
@@ -139,7 +139,7 @@ def test_a_commit_is_on_the_disk_when_it_returns(tmp_path: Path) -> None:
     async def nothing(_: Store) -> None:
         pass
 
-    Adapter(home=tmp_path).run(nothing)
+    FileAdapter(tmp_path).run(nothing)
     engine = Sqlite(tmp_path / "store" / "db.sqlite3").writer()
     with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"

@@ -20,7 +20,7 @@ from wasmgrid.store.sqlite import Sqlite
 from wasmgrid.store.writer import MAX_WAITING, Writer
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-ROW = {"tenant": "default", "state": "joined", "joined_at": NOW, "changed_at": NOW}
+ROW = {"tenant": "default", "state": "joined", "hold": "", "note": "", "joined_at": NOW, "changed_at": NOW}
 
 
 @contextlib.asynccontextmanager

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from wasmgrid.core.errors import NotFound
 from wasmgrid.core.job import BuildResult, SourceRef
 from wasmgrid.core.outcome import OutcomeKind
+from wasmgrid.store.database import InsertInto
 from wasmgrid.store.rows import BuildRow, BuildState, ModuleRow, NewBuild
 from wasmgrid.store.schema import builds, modules
 
@@ -52,7 +51,7 @@ _module = sa.select(modules).where(
 class Builds:
     """Writes of builds and modules, as functions over a connection."""
 
-    def __init__(self, insert: Callable[[sa.Table], sqlite.Insert]) -> None:
+    def __init__(self, insert: InsertInto) -> None:
         self._insert = insert(builds).on_conflict_do_nothing().returning(builds)
         add = insert(modules)
         self._add_module = add.on_conflict_do_update(

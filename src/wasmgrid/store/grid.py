@@ -1,69 +1,117 @@
-"""Who leads, and which workers there are."""
+"""Which workers there are, and whose credentials count."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
-from wasmgrid.core.errors import Superseded
-from wasmgrid.core.worker import WorkerInfo
-from wasmgrid.store.rows import DEFAULT_TENANT, WorkerRow
-from wasmgrid.store.schema import leadership, workers
+from wasmgrid.core.errors import InvalidField, NotFound
+from wasmgrid.core.worker import WorkerInfo, check_id
+from wasmgrid.store.database import InsertInto
+from wasmgrid.store.rows import DEFAULT_TENANT, CredentialRow, WorkerRow
+from wasmgrid.store.schema import credentials, workers
+
+KINDS = ("worker", "server")
+GONE = ("left", "lost")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(WorkerInfo).decode
 
-# Held against a take-over until the transaction ends, where the database has more than one writer.
-_term = sa.select(leadership.c.term, leadership.c.server_id).where(leadership.c.id == 1).with_for_update(read=True)
 _workers = sa.select(workers).order_by(workers.c.id)
+_credentials = sa.select(credentials).order_by(credentials.c.name, credentials.c.created_at)
+_live = sa.select(credentials.c.public_key).where(
+    credentials.c.name == sa.bindparam("of_name"), credentials.c.revoked_at.is_(None)
+)
+is_gone = workers.c.state.in_(GONE) & (workers.c.hold == "")
 
 
 class Grid:
-    """Writes of the leadership row and of workers' rows, as functions over a connection."""
+    """Writes of workers' rows and of credentials, as functions over a connection."""
 
-    def __init__(self, insert: Callable[[sa.Table], sqlite.Insert], database_now: sa.ColumnElement[datetime]) -> None:
-        take = insert(leadership).values(id=1, term=1, server_id=sa.bindparam("server"), taken_at=database_now)
-        self._lead = take.on_conflict_do_update(
-            index_elements=[leadership.c.id],
-            set_={
-                "term": leadership.c.term + 1,
-                "server_id": take.excluded.server_id,
-                "taken_at": take.excluded.taken_at,
-            },
-        ).returning(leadership.c.term)
-        save = insert(workers)
+    def __init__(self, insert: InsertInto, database_now: sa.ColumnElement[datetime]) -> None:
+        given = {name: sa.bindparam(name, type_=workers.c[name].type) for name in ("id", "tenant", "state")}
+        given |= {name: sa.bindparam(name, type_=workers.c[name].type) for name in ("hold", "note", "info")}
+        save = insert(workers).values(**given, joined_at=database_now, changed_at=database_now)
         self._save_worker = save.on_conflict_do_update(
             index_elements=[workers.c.id],
-            set_={name: save.excluded[name] for name in ("state", "info", "changed_at")},
+            set_={name: save.excluded[name] for name in ("state", "hold", "note", "info", "changed_at")},
+        )
+        key = {name: sa.bindparam(name, type_=credentials.c[name].type) for name in ("public_key", "name", "kind")}
+        add = insert(credentials).values(**key, tenant=DEFAULT_TENANT, created_at=database_now)
+        self._add_credential = add.on_conflict_do_nothing().returning(credentials.c.name)
+        self._revoke_credential = (
+            sa.update(credentials)
+            .where(credentials.c.name == sa.bindparam("of_name"), credentials.c.revoked_at.is_(None))
+            .values(revoked_at=database_now)
         )
 
-    def lead(self, connection: sa.Connection, server_id: str) -> int:
-        """Take the leadership; every earlier term is over."""
-        return int(connection.execute(self._lead, {"server": server_id}).scalar_one())
-
-    def save_worker(self, connection: sa.Connection, info: WorkerInfo, state: str, now: datetime) -> None:
+    def save_worker(self, connection: sa.Connection, info: WorkerInfo, state: str, hold: str, note: str) -> None:
         """What a worker says of itself, and what we say of it."""
-        row = {"id": info.id, "tenant": DEFAULT_TENANT, "state": state, "info": _encode(info)}
-        connection.execute(self._save_worker, {**row, "joined_at": now, "changed_at": now})
+        ours = {"tenant": DEFAULT_TENANT, "state": state, "hold": hold, "note": note}
+        connection.execute(self._save_worker, {"id": info.id, "info": _encode(info), **ours})
+
+    def add_credential(self, connection: sa.Connection, name: str, kind: str, public_key: str) -> None:
+        """Let this key in under this name."""
+        row = {"name": name, "kind": kind, "public_key": public_key}
+        if connection.execute(self._add_credential, row).first() is not None:
+            return
+        if connection.execute(_live, {"of_name": name}).first() is not None:
+            raise InvalidField(
+                f"there is a credential {name} already",
+                hint=f"use another name, or revoke it first: wasmgrid credential revoke {name}",
+                field="name",
+            )
+        raise InvalidField("this key is known already, under another name or as one revoked", field="public_key")
+
+    def revoke_credential(self, connection: sa.Connection, name: str) -> None:
+        """Let it in no more."""
+        if not connection.execute(self._revoke_credential, {"of_name": name}).rowcount:
+            raise NotFound(f"there is no credential {name}", hint="list: wasmgrid credential list")
 
 
-def check_term(connection: sa.Connection, term: int) -> None:
-    """Raise `Superseded` unless `term` is the leadership row's: first in every transaction of a leader."""
-    row = connection.execute(_term).first()
-    if row is None or row.term != term:
-        current = "nobody leads" if row is None else f"{row.server_id} leads in term {row.term}"
-        raise Superseded(f"term {term} is over: {current}")
+def check_credential(name: str, kind: str, public_key: str) -> None:
+    """Raise `InvalidField` unless they can be kept."""
+    check_id(name, field="name")
+    if kind not in KINDS:
+        raise InvalidField(f"a credential is a worker's or a server's, not a {kind[:80]!r}", field="kind")
+    if not (public_key.isascii() and public_key.isalnum() and 0 < len(public_key) <= 64):
+        raise InvalidField("this is not a public nkey", field="public_key")
 
 
 def all_workers(connection: sa.Connection) -> list[WorkerRow]:
     """Every worker that was ever heard of, by id."""
     return [
         WorkerRow(
-            id=row.id, state=row.state, info=_decode(row.info), joined_at=row.joined_at, changed_at=row.changed_at
+            id=row.id,
+            state=row.state,
+            hold=row.hold,
+            note=row.note,
+            info=_decode(row.info),
+            joined_at=row.joined_at,
+            changed_at=row.changed_at,
         )
         for row in connection.execute(_workers)
     ]
+
+
+def all_credentials(connection: sa.Connection) -> list[CredentialRow]:
+    """Every credential, revoked ones too, by name and age."""
+    return [
+        CredentialRow(
+            name=row.name,
+            kind=row.kind,
+            public_key=row.public_key,
+            created_at=row.created_at,
+            revoked_at=row.revoked_at,
+        )
+        for row in connection.execute(_credentials)
+    ]
+
+
+def delete_workers(connection: sa.Connection, ids: Sequence[str]) -> int:
+    """Delete those of these workers that are gone and not held."""
+    gone = sa.delete(workers).where(workers.c.id.in_(sa.bindparam("ids", expanding=True)), is_gone)
+    return connection.execute(gone, {"ids": list(ids)}).rowcount

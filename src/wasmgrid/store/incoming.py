@@ -7,7 +7,7 @@ import io
 import os
 import secrets
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from wasmgrid.store.files import as_unavailable
@@ -36,6 +36,12 @@ class Incoming:
     def sync(self) -> None:
         with self._using:
             os.fsync(self._file.fileno())
+
+    def read_back(self, piece_bytes: int) -> Iterator[bytes]:
+        """What was added, in pieces of one size, the last shorter."""
+        with self.path.open("rb") as file:
+            while piece := file.read(piece_bytes):
+                yield piece
 
     def end(self) -> None:
         with self._using:

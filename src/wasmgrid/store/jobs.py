@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from wasmgrid.core.errors import IdempotencyConflict, InvalidField
 from wasmgrid.core.job import StoredSpec
 from wasmgrid.core.lifecycle import FINISHED, JobState
-from wasmgrid.store.queries import no_such_job
+from wasmgrid.store.database import InsertInto
+from wasmgrid.store.queries import LARGEST_ID, no_such_job
 from wasmgrid.store.rows import FinishedJob, NewJob, Submitted
 from wasmgrid.store.schema import blob_refs, jobs, results
 
-SizeOf = Callable[[str], int]
+SizesOf = Callable[[sa.Connection, Collection[str]], int]
 
 _encode = msgspec.msgpack.Encoder().encode
 
 _find_key = sa.select(jobs.c.id, jobs.c.request_sha256, jobs.c.submitted_at).where(
     jobs.c.tenant == sa.bindparam("tenant"), jobs.c.idempotency_key == sa.bindparam("idempotency_key")
-)
-_request_cancel = (
-    sa.update(jobs)
-    .where(
-        jobs.c.id == sa.bindparam("job_id"),
-        jobs.c.tenant == sa.bindparam("of_tenant"),
-        jobs.c.finished_at.is_(None),
-        jobs.c.cancel_requested_at.is_(None),
-    )
-    .values(cancel_requested_at=sa.bindparam("now"))
 )
 _exists = sa.select(jobs.c.id).where(jobs.c.id == sa.bindparam("job_id"), jobs.c.tenant == sa.bindparam("tenant"))
 _assign_module = (
@@ -64,31 +54,47 @@ _finish = (
 
 
 class Jobs:
-    """Writes of jobs, as functions over a connection. `size_of` tells the bytes of a blob (0 where there is none)."""
+    """Writes of jobs, as functions over a connection. `sizes_of` tells the bytes of those blobs that there are."""
 
-    def __init__(self, insert: Callable[[sa.Table], sqlite.Insert], size_of: SizeOf) -> None:
-        self._size_of = size_of
-        self._insert = insert(jobs).on_conflict_do_nothing().returning(jobs.c.id)
+    def __init__(self, insert: InsertInto, database_now: sa.ColumnElement[datetime], sizes_of: SizesOf) -> None:
+        self._sizes_of = sizes_of
+        add = insert(jobs).values(submitted_at=database_now)
+        self._insert = add.on_conflict_do_nothing().returning(jobs.c.id, jobs.c.submitted_at)
         self._insert_refs = insert(blob_refs).on_conflict_do_nothing()
+        self._request_cancel = (
+            sa.update(jobs)
+            .where(
+                jobs.c.id == sa.bindparam("job_id"),
+                jobs.c.tenant == sa.bindparam("of_tenant"),
+                jobs.c.finished_at.is_(None),
+                jobs.c.cancel_requested_at.is_(None),
+            )
+            .values(cancel_requested_at=database_now)
+        )
 
-    def submit(self, connection: sa.Connection, new: NewJob, row: dict[str, object], now: datetime) -> Submitted:
+    def submit(self, connection: sa.Connection, new: NewJob, row: dict[str, object]) -> Submitted:
         """Insert `row` (made of `new` by `job_row`), or find the job that its idempotency key names."""
-        names = named_blobs(new.spec)
-        sizes = sum(self._size_of(sha256) for sha256 in names)
-        job_id = connection.execute(self._insert, {**row, "bytes": row["bytes"] + sizes}).scalar()  # type: ignore[operator]
-        if job_id is None:
-            return self._known(connection, new)
-        if names:
-            refs = [{"job_id": job_id, "sha256": sha256, "tenant": new.tenant} for sha256 in names]
-            connection.execute(self._insert_refs, refs)
-        return Submitted(id=job_id, existing=False, submitted_at=now)
+        while (known := self._known(connection, new)) is None:
+            names = named_blobs(new.spec)
+            sizes = self._sizes_of(connection, names)
+            # Where another server submits under this key at the same time, this waits for it and inserts nothing.
+            inserted = connection.execute(self._insert, {**row, "bytes": row["bytes"] + sizes}).first()  # type: ignore[operator]
+            if inserted is None:
+                continue
+            if names:
+                refs = [{"job_id": inserted.id, "sha256": sha256, "tenant": new.tenant} for sha256 in names]
+                connection.execute(self._insert_refs, refs)
+            return Submitted(id=inserted.id, existing=False, submitted_at=inserted.submitted_at)
+        return known
 
-    @staticmethod
-    def request_cancel(connection: sa.Connection, tenant: str, job_id: int, now: datetime) -> None:
+    def request_cancel(self, connection: sa.Connection, tenant: str, job_id: int) -> None:
         """Mark it, unless it is marked or finished already."""
-        marked = connection.execute(_request_cancel, {"job_id": job_id, "of_tenant": tenant, "now": now})
-        if not marked.rowcount and connection.execute(_exists, {"job_id": job_id, "tenant": tenant}).first() is None:
-            raise no_such_job(connection, tenant, job_id)
+        if 0 < job_id <= LARGEST_ID:
+            if connection.execute(self._request_cancel, {"job_id": job_id, "of_tenant": tenant}).rowcount:
+                return
+            if connection.execute(_exists, {"job_id": job_id, "tenant": tenant}).first() is not None:
+                return
+        raise no_such_job(connection, tenant, job_id)
 
     @staticmethod
     def assign_module(
@@ -107,9 +113,14 @@ class Jobs:
             connection.execute(_finish, rows)
 
     @staticmethod
-    def _known(connection: sa.Connection, new: NewJob) -> Submitted:
+    def _known(connection: sa.Connection, new: NewJob) -> Submitted | None:
+        """The job that has this idempotency key."""
+        if new.idempotency_key is None:
+            return None
         named = {"tenant": new.tenant, "idempotency_key": new.idempotency_key}
-        known = connection.execute(_find_key, named).one()
+        known = connection.execute(_find_key, named).first()
+        if known is None:
+            return None
         if known.request_sha256 != new.request_sha256:
             raise IdempotencyConflict(
                 f"the idempotency key {new.idempotency_key!r} was used for another request, job {known.id}",
@@ -119,7 +130,7 @@ class Jobs:
         return Submitted(id=known.id, existing=True, submitted_at=known.submitted_at)
 
 
-def job_row(new: NewJob, now: datetime) -> dict[str, object]:
+def job_row(new: NewJob) -> dict[str, object]:
     """The row of a new job. Raises `InvalidField` for text that is not Unicode (a lone surrogate)."""
     if new.state in FINISHED or new.state is JobState.RUNNING:
         raise InvalidField(f"a new job cannot be {new.state}", field="state")
@@ -137,7 +148,6 @@ def job_row(new: NewJob, now: datetime) -> dict[str, object]:
         "module_sha256": new.module_sha256 or new.spec.module_sha256,
         "idempotency_key": new.idempotency_key,
         "request_sha256": new.request_sha256,
-        "submitted_at": now,
         "message": "",
         "bytes": len(spec),
     }

@@ -12,8 +12,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from wasmgrid.core.errors import Unavailable
-from wasmgrid.store.files import as_unavailable, sync_directory
-from wasmgrid.store.sqlite import Sqlite
+from wasmgrid.store.database import Database
 
 SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -26,22 +25,20 @@ def config(connection: sa.Connection | None = None) -> Config:
     return made
 
 
-def upgrade(database: Sqlite) -> None:
+def upgrade(database: Database) -> None:
     """Migrate `database`, all the way or not at all. Raises `Unavailable` where it cannot be read, or is newer."""
-    with as_unavailable():
-        database.path.touch(mode=0o600)
+    database.prepare()
     engine = database.migrations()
     try:
         with engine.begin() as connection:
             settings = config(connection)
             if _revision(connection) != ScriptDirectory.from_config(settings).get_current_head():
                 command.upgrade(settings, "head")
-        sync_directory(database.path.parent)
     except sa.exc.DBAPIError as error:
         raise database.unavailable(error) from error
     except CommandError as error:
         raise Unavailable(
-            f"the store in {database.path} was written by a newer wasmgrid: {error}",
+            f"the store in {database.place} was written by a newer wasmgrid: {error}",
             hint="install that version again: pip install --upgrade wasmgrid",
         ) from error
     finally:

@@ -7,7 +7,7 @@ named is asked again in the transaction that deletes it: what a job came to name
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -15,15 +15,21 @@ from typing import Any
 import sqlalchemy as sa
 
 from wasmgrid.store.blobs import Blobs
+from wasmgrid.store.grid import delete_workers, is_gone
 from wasmgrid.store.readers import Readers
 from wasmgrid.store.rows import PrunePolicy, PruneReport
-from wasmgrid.store.schema import EPOCH, attempts, blob_refs, builds, jobs, modules, results
+from wasmgrid.store.schema import EPOCH, attempts, blob_refs, builds, jobs, modules, results, workers, writers
 from wasmgrid.store.writer import Writer
 
 PAGE = 100  # rows, or files, that one transaction removes: other writes wait for it
 READ_LIMIT_S = 60.0  # sums over everything that is kept take their time
+WRITERS_AGE_S = 86400.0  # a server that wrote nothing for so long is gone
 
 _ids: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+
+# Against other servers: whoever is about to name one of these is waited for, and then seen.
+_lock_jobs = sa.select(jobs.c.id).where(jobs.c.id.in_(_ids)).order_by(jobs.c.id).with_for_update()
+_lock_builds = sa.select(builds.c.id).where(builds.c.id.in_(_ids)).order_by(builds.c.id).with_for_update()
 
 Delete = Callable[[sa.Connection, Sequence[Any]], int]
 
@@ -50,9 +56,11 @@ _old_builds = _page(builds.c.id, builds.c.used_at, modules.c.size, _build_is_fre
     builds.outerjoin(modules, (modules.c.tenant == builds.c.tenant) & (modules.c.sha256 == builds.c.module_sha256))
 )
 _old_modules = _page(modules.c.sha256, modules.c.used_at, modules.c.size, _module_is_free)
+_old_workers = _page(workers.c.id, workers.c.changed_at, sa.literal(0), is_gone)
 
 _jobs_bytes = sa.select(sa.func.sum(jobs.c.bytes)).where(jobs.c.finished_at.is_not(None))
 _modules_bytes = sa.select(sa.func.sum(modules.c.size))
+_no_bytes = sa.select(sa.literal(0))
 
 _sha256 = sa.bindparam("sha256", type_=sa.String)
 # One digest at a time: the first row that names it is enough, be there a million.
@@ -75,12 +83,13 @@ _is_named = sa.select(
 class Pruner:
     """One run of `prune` under `policy`."""
 
-    def __init__(self, writer: Writer, readers: Readers, blobs: Blobs, policy: PrunePolicy) -> None:
+    def __init__(self, writer: Writer, readers: Readers, blobs: Blobs, policy: PrunePolicy, now: datetime) -> None:
+        """`now` is by the database's clock."""
         self._writer = writer
         self._readers = readers
         self._blobs = blobs
         self._policy = policy
-        self._now = datetime.now(UTC)
+        self._now = now
 
     async def run(self) -> PruneReport:
         """Remove what may go. Raises `Unavailable` half-way where the store fails; what was removed stays so."""
@@ -89,11 +98,15 @@ class Pruner:
         build_bounds = (_modules_bytes, policy.builds_age_s, policy.builds_bytes)
         went_builds = await self._rows(_old_builds, *build_bounds, delete_builds)
         went_modules = await self._rows(_old_modules, *build_bounds, delete_modules)
+        went_workers = await self._rows(_old_workers, _no_bytes, policy.workers_age_s, None, delete_workers)
+        if not policy.dry_run:
+            await self._writer.run(partial(_forget_writers, before=self._ago(WRITERS_AGE_S)))
         went_blobs, size = await self._orphans()
         return PruneReport(
             jobs=went_jobs,
             builds=went_builds,
             modules=went_modules,
+            workers=went_workers,
             blobs=went_blobs,
             bytes=size,
             dry_run=policy.dry_run,
@@ -144,10 +157,8 @@ class Pruner:
     def _remove(self, connection: sa.Connection, digests: Sequence[str]) -> list[int]:
         """In the writer's thread, so that no job can come to name a blob between the question and its removal."""
         named = _named_of(connection, digests)
-        removed = (
-            self._blobs.remove(sha256, older_than_s=self._policy.grace_s) for sha256 in digests if sha256 not in named
-        )
-        return [size for size in removed if size is not None]
+        loose = [sha256 for sha256 in digests if sha256 not in named]
+        return self._blobs.remove(connection, loose, older_than_s=self._policy.grace_s)
 
     async def _read(self, query: Callable[[sa.Connection], Any]) -> Any:
         return await self._readers.run(query, time_limit_s=READ_LIMIT_S)
@@ -159,6 +170,7 @@ class Pruner:
 def delete_jobs(connection: sa.Connection, ids: Sequence[int]) -> int:
     """Delete finished jobs with all that hangs on them."""
     of_these = {"ids": list(ids)}
+    connection.execute(_lock_jobs, of_these)
     connection.execute(sa.delete(results).where(results.c.job_id.in_(_ids)), of_these)
     connection.execute(sa.delete(blob_refs).where(blob_refs.c.job_id.in_(_ids)), of_these)
     connection.execute(sa.delete(attempts).where(attempts.c.kind == "run", attempts.c.subject_id.in_(_ids)), of_these)
@@ -167,6 +179,7 @@ def delete_jobs(connection: sa.Connection, ids: Sequence[int]) -> int:
 
 def delete_builds(connection: sa.Connection, ids: Sequence[int]) -> int:
     """Delete those of these builds that no job names."""
+    connection.execute(_lock_builds, {"ids": list(ids)})
     free = sa.delete(builds).where(builds.c.id.in_(_ids), _build_is_free).returning(builds.c.id)
     gone = connection.execute(free, {"ids": list(ids)}).scalars().all()
     of_gone = sa.delete(attempts).where(attempts.c.kind == "build", attempts.c.subject_id.in_(_ids))
@@ -178,6 +191,10 @@ def delete_modules(connection: sa.Connection, ids: Sequence[str]) -> int:
     """Delete those of these modules that no job and no build names."""
     free = sa.delete(modules).where(modules.c.sha256.in_(_ids), _module_is_free)
     return connection.execute(free, {"ids": list(ids)}).rowcount
+
+
+def _forget_writers(connection: sa.Connection, before: datetime) -> None:
+    connection.execute(sa.delete(writers).where(writers.c.committed_at < before))
 
 
 def _deletion(delete: Delete, ids: Sequence[Any]) -> Callable[[sa.Connection], int]:
@@ -195,7 +212,7 @@ def _named_of(connection: sa.Connection, digests: Sequence[str]) -> set[str]:
 
 def _least(page: sa.Select[Any]) -> int | str:
     """What comes before every key of this page."""
-    return "" if isinstance(page.selected_columns["key"].type, sa.String) else 0
+    return "" if isinstance(page.selected_columns["key"].type, sa.String | sa.Text) else 0
 
 
 def _batches(found: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -110,10 +111,12 @@ def listed(
     return [_job_row(row) for row in connection.execute(query)]
 
 
-def unfinished(connection: sa.Connection, *, after_id: int, limit: int) -> list[OpenJob]:
+def unfinished(
+    connection: sa.Connection, database_now: sa.ColumnElement[datetime], *, after_id: int, limit: int
+) -> list[OpenJob]:
     """Every tenant's unfinished jobs above `after_id`, oldest first, with what is known of their tasks."""
     page = {"after_id": after_id, "limit": limit}
-    rows = connection.execute(_open, page).all()
+    rows = connection.execute(_open.add_columns(database_now.label("now")), page).all()
     if not rows:
         return []
     done: dict[int, list[int]] = {}
@@ -134,6 +137,7 @@ def unfinished(connection: sa.Connection, *, after_id: int, limit: int) -> list[
             module_sha256=row.module_sha256,
             build_id=row.build_id,
             submitted_at=row.submitted_at,
+            age_s=max(0.0, (row.now - row.submitted_at).total_seconds()),
             cancel_requested=row.cancel_requested_at is not None,
             task_count=row.task_count,
             done=done.get(row.id, []),

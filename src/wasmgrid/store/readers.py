@@ -15,7 +15,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from wasmgrid.core.errors import TimedOutWaiting, Unavailable
-from wasmgrid.store.sqlite import Sqlite
+from wasmgrid.store.database import Database
 
 T = TypeVar("T")
 Query = Callable[[sa.Connection], T]
@@ -28,7 +28,7 @@ TIME_LIMIT_S = 10.0
 class Readers:
     """Runs queries off the event loop, at most `THREADS` at once."""
 
-    def __init__(self, database: Sqlite, *, time_limit_s: float = TIME_LIMIT_S) -> None:
+    def __init__(self, database: Database, *, time_limit_s: float = TIME_LIMIT_S) -> None:
         self._database = database
         self._engine = database.readers(THREADS)
         self._time_limit_s = time_limit_s
@@ -62,12 +62,20 @@ class Readers:
         if over():
             raise _too_late()
         try:
-            with self._engine.connect() as connection, connection.begin(), self._database.limited(connection, over):
-                return query(connection)
+            try:
+                return self._ask(query, over)
+            except sa.exc.DBAPIError as error:
+                if not self._database.lost(error):
+                    raise
+                return self._ask(query, over)  # connections that wait in the pool die with a restart of the database
         except sa.exc.DBAPIError as error:
             if self._database.interrupted(error):
                 raise _too_late() from error
             raise (self._database.unavailable(error) if self._database.transient(error) else error) from error
+
+    def _ask(self, query: Query[T], over: Callable[[], bool]) -> T:
+        with self._engine.connect() as connection, self._database.limited(connection, over), connection.begin():
+            return query(connection)
 
 
 def _too_late() -> TimedOutWaiting:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from wasmgrid.core.job import Output, TaskResult
+from wasmgrid.store.database import InsertInto
 from wasmgrid.store.rows import DEFAULT_TENANT, EndedAttempt
 from wasmgrid.store.schema import attempts, blob_refs, jobs, results
 
 _encode = msgspec.msgpack.Encoder().encode
 
-_owners = sa.select(jobs.c.id, jobs.c.tenant, jobs.c.task_count).where(
-    jobs.c.id.in_(sa.bindparam("job_ids", expanding=True))
+# Held against a prune by another server until what names these jobs is there.
+_owners = (
+    sa.select(jobs.c.id, jobs.c.tenant, jobs.c.task_count)
+    .where(jobs.c.id.in_(sa.bindparam("job_ids", expanding=True)))
+    .order_by(jobs.c.id)
+    .with_for_update(read=True, key_share=True)
 )
 
 
 class Results:
     """Writes of results and ended attempts, as functions over a connection."""
 
-    def __init__(self, insert: Callable[[sa.Table], sqlite.Insert]) -> None:
+    def __init__(self, insert: InsertInto) -> None:
         self._insert = insert(results).on_conflict_do_nothing().returning(results.c.job_id, results.c.task_index)
         self._insert_attempt = insert(attempts).on_conflict_do_nothing()
         self._insert_refs = insert(blob_refs).on_conflict_do_nothing()

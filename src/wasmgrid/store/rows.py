@@ -70,7 +70,8 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True):
     """An unfinished job as a leader takes it up; `state` is building or queued.
 
     `done` are the indexes that have a result, `attempts` counts per index the attempts that ended without one, and
-    `crashes` how many of those count as crashes. Indexes with none are left out.
+    `crashes` how many of those count as crashes. Indexes with none are left out. `age_s` is how long ago it was
+    submitted; both it and `submitted_at` are by the database's clock.
     """
 
     id: int
@@ -80,6 +81,7 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True):
     module_sha256: str | None
     build_id: int | None
     submitted_at: datetime
+    age_s: float = 0.0
     cancel_requested: bool
     task_count: int
     done: list[int] = []
@@ -154,13 +156,37 @@ class ModuleRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker as it was last heard of: `state` is joined, left, lost, cordoned or quarantined, since `changed_at`."""
+    """A worker as it was last heard of: `state` is joined, draining, left or lost, since `changed_at`.
+
+    `hold` is cordoned or quarantined where it shall get nothing new whatever its state, else empty; `note` says why.
+    """
 
     id: str
     state: str
+    hold: str = ""
+    note: str = ""
     info: WorkerInfo
     joined_at: datetime
     changed_at: datetime
+
+
+class Leadership(msgspec.Struct, frozen=True, kw_only=True):
+    """Who leads, or led last: `age_s` since it last said so, by the database's clock. `released`: it gave it up."""
+
+    term: int
+    server_id: str
+    age_s: float
+    released: bool
+
+
+class CredentialRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker's or a server's credential (`kind`), as the fabric is told of it; its seed is nowhere but with them."""
+
+    name: str
+    kind: str
+    public_key: str
+    created_at: datetime
+    revoked_at: datetime | None
 
 
 class PrunePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +194,7 @@ class PrunePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     Finished jobs (with their results) go once they are older than `results_age_s`, oldest first also while all of them
     hold more than `results_bytes`; builds and modules by their last use likewise. Blobs go when no row names them.
+    The rows of workers that left or were lost so long ago (`workers_age_s`) go unless they are held.
     Nothing goes within `grace_s`, which also bounds how long an idempotency key is sure to be remembered. Near 0 it is
     for a grid at rest: an upload whose job is not submitted yet has nothing else to protect it.
     """
@@ -176,6 +203,7 @@ class PrunePolicy(msgspec.Struct, frozen=True, kw_only=True):
     results_bytes: int | None = 20 << 30
     builds_age_s: float | None = 30 * 86400.0
     builds_bytes: int | None = 10 << 30
+    workers_age_s: float | None = 30 * 86400.0
     grace_s: float = 2 * 3600.0
     dry_run: bool = False
 
@@ -186,6 +214,7 @@ class PruneReport(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int = 0
     builds: int = 0
     modules: int = 0
+    workers: int = 0
     blobs: int = 0
     bytes: int = 0
     dry_run: bool = False

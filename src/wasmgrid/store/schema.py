@@ -1,7 +1,7 @@
 """The tables, once, for every database. Indexes say which question they answer.
 
-Every row that belongs to someone carries its tenant; `leadership` is a lock and belongs to nobody. Times are integers,
-microseconds since 1970 UTC; specs, results and sources are MessagePack, with what SQL must look at beside them.
+Every row that belongs to someone carries its tenant; locks and bytes belong to nobody. Times are integers, microseconds
+since 1970 UTC; specs, results and sources are MessagePack, with what SQL must look at beside them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ jobs = sa.Table(
     "jobs",
     metadata,
     sa.Column("id", Id, primary_key=True, autoincrement=True),
-    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("tenant", Words, nullable=False),
     sa.Column("name", Words, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("spec", sa.LargeBinary, nullable=False),
@@ -96,7 +96,7 @@ results = sa.Table(
     metadata,
     sa.Column("job_id", Id, sa.ForeignKey("jobs.id"), primary_key=True, autoincrement=False),
     sa.Column("task_index", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("tenant", Words, nullable=False),
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("succeeded", sa.Boolean, nullable=False),
     sa.Column("result", sa.LargeBinary, nullable=False),
@@ -110,8 +110,8 @@ attempts = sa.Table(  # that ended without ending their task
     sa.Column("subject_id", Id, primary_key=True, autoincrement=False),  # the job's number, or the build's
     sa.Column("task_index", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("attempt", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("tenant", sa.Text, nullable=False),
-    sa.Column("worker_id", sa.Text, nullable=False),
+    sa.Column("tenant", Words, nullable=False),
+    sa.Column("worker_id", Words, nullable=False),
     sa.Column("reason", Words, nullable=False),
     sa.Column("ended_at", Moment, nullable=False),
     sa.Column("counts_as_crash", sa.Boolean, nullable=False),
@@ -122,7 +122,7 @@ blob_refs = sa.Table(  # which blobs a job and its results name, except modules
     metadata,
     sa.Column("job_id", Id, sa.ForeignKey("jobs.id"), primary_key=True, autoincrement=False),
     sa.Column("sha256", Digest, primary_key=True),
-    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("tenant", Words, nullable=False),
     sa.Index("blob_refs_by_sha256", "sha256"),
 )
 
@@ -130,7 +130,7 @@ builds = sa.Table(
     "builds",
     metadata,
     sa.Column("id", Id, primary_key=True, autoincrement=True),
-    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("tenant", Words, nullable=False),
     sa.Column("build_key", Digest, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("source", sa.LargeBinary, nullable=False),
@@ -151,7 +151,7 @@ builds = sa.Table(
 modules = sa.Table(
     "modules",
     metadata,
-    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("tenant", Words, primary_key=True),
     sa.Column("sha256", Digest, primary_key=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
@@ -165,18 +165,62 @@ workers = sa.Table(
     "workers",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("tenant", Words, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
+    sa.Column("hold", sa.Text, nullable=False),  # cordoned | quarantined | empty
+    sa.Column("note", Words, nullable=False),  # why it is held
     sa.Column("info", sa.LargeBinary, nullable=False),
     sa.Column("joined_at", Moment, nullable=False),
     sa.Column("changed_at", Moment, nullable=False),
 )
 
-leadership = sa.Table(  # one row
+credentials = sa.Table(  # of workers and servers; a revoked one is kept
+    "credentials",
+    metadata,
+    sa.Column("public_key", sa.String(64), primary_key=True),
+    sa.Column("tenant", Words, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("revoked_at", Moment),
+    _where("credentials_by_live_name", "name", condition="revoked_at IS NULL", unique=True),
+)
+
+leadership = sa.Table(  # one row; times by the database's clock
     "leadership",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("term", sa.BigInteger, nullable=False),
-    sa.Column("server_id", sa.Text, nullable=False),
-    sa.Column("taken_at", Moment, nullable=False),  # by the database's clock
+    sa.Column("server_id", Words, nullable=False),
+    sa.Column("taken_at", Moment, nullable=False),
+    sa.Column("renewed_at", Moment, nullable=False),
+    sa.Column("released", sa.Boolean, nullable=False),
+)
+
+writers = (
+    sa.Table(  # the last batch that each writer of a shared database committed: what it asks when an answer is lost
+        "writers",
+        metadata,
+        sa.Column("id", sa.String(32), primary_key=True),
+        sa.Column("batch", sa.BigInteger, nullable=False),
+        sa.Column("committed_at", Moment, nullable=False),
+    )
+)
+
+blobs = sa.Table(  # where a shared database keeps them (else they are files): a row is there once all chunks are
+    "blobs",
+    metadata,
+    sa.Column("sha256", Digest, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("told_at", Moment, nullable=False),  # when somebody was last told that it is there
+    sa.Index("blobs_by_told", "told_at"),
+)
+
+blob_chunks = sa.Table(
+    "blob_chunks",
+    metadata,
+    sa.Column("sha256", Digest, sa.ForeignKey("blobs.sha256", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),  # sha256 of these bytes
+    sa.Column("data", sa.LargeBinary, nullable=False),
 )

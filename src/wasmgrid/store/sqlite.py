@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from wasmgrid.core.errors import Unavailable
+from wasmgrid.store.files import as_unavailable, sync_directory
 from wasmgrid.store.schema import Moment
 
 # The database's clock, in microseconds (SQLite counts days, exact to the millisecond).
@@ -32,11 +34,23 @@ _CAUSES = {
 class Sqlite:
     """The database in one file, used by one server."""
 
-    insert = staticmethod(sqlite.insert)  # with ON CONFLICT
-    now = sa.literal_column(_NOW, Moment)
+    shared = False
+    now: sa.ColumnElement[datetime] = sa.literal_column(_NOW, Moment)
+    insert = staticmethod(sqlite.insert)
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @property
+    def place(self) -> str:
+        """Where it is."""
+        return str(self.path)
+
+    def prepare(self) -> None:
+        """Make the file, for nobody else to read, so that it is there after a crash."""
+        with as_unavailable():
+            self.path.touch(mode=0o600)
+            sync_directory(self.path.parent)
 
     def writer(self) -> sa.Engine:
         """One connection that writes: its transactions begin as writers; after a commit they are on the disk."""
@@ -72,6 +86,16 @@ class Sqlite:
     def transient(error: sa.exc.DBAPIError) -> bool:
         """Whether the database could not, as opposed to would not: it says nothing about the statement's sense."""
         return isinstance(error, sa.exc.OperationalError) or type(error.orig) is sqlite3.DatabaseError
+
+    @staticmethod
+    def lost(error: sa.exc.DBAPIError) -> bool:  # noqa: ARG004 - no connection leads out of this process
+        """Never."""
+        return False
+
+    @staticmethod
+    def collided(error: sa.exc.DBAPIError) -> bool:  # noqa: ARG004 - there is one writer
+        """Never."""
+        return False
 
     @staticmethod
     def unavailable(error: sa.exc.DBAPIError) -> Unavailable:

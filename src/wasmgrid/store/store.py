@@ -11,14 +11,17 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from wasmgrid.core.errors import InvalidField
+from wasmgrid.core.digest import is_sha256
 from wasmgrid.core.job import BuildResult, TaskResult
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.worker import WorkerInfo
 from wasmgrid.store import builds, grid, queries, sweep
+from wasmgrid.store.adapters import adapters
 from wasmgrid.store.blobs import Blobs
+from wasmgrid.store.database import Database
 from wasmgrid.store.files import Reserve, as_unavailable
 from wasmgrid.store.jobs import Jobs, job_row
+from wasmgrid.store.leadership import Leaderships, check_term
 from wasmgrid.store.migrate import upgrade
 from wasmgrid.store.prune import Pruner
 from wasmgrid.store.readers import Readers
@@ -26,9 +29,11 @@ from wasmgrid.store.results import Results
 from wasmgrid.store.rows import (
     DEFAULT_TENANT,
     BuildRow,
+    CredentialRow,
     EndedAttempt,
     FinishedJob,
     JobRow,
+    Leadership,
     ModuleRow,
     NewBuild,
     NewJob,
@@ -38,7 +43,6 @@ from wasmgrid.store.rows import (
     Submitted,
     WorkerRow,
 )
-from wasmgrid.store.sqlite import Sqlite
 from wasmgrid.store.writer import Writer
 
 T = TypeVar("T")
@@ -47,27 +51,37 @@ T = TypeVar("T")
 class Store:
     """What must outlive every process: jobs, results, builds, modules, workers' rows, and the blobs that they name.
 
-    A write returns once it is on the disk. Everything here raises `Unavailable` where the database or the disk fails
-    (then nothing was kept), and reads raise `TimedOutWaiting` past their time limit. Writes of the leader carry its
-    term and raise `Superseded` once another leads. Use it from the event loop that opened it.
+    Several servers may have the same store open where it is a PostgreSQL. A write returns once it is on the disk.
+    Everything here raises `Unavailable` where the database or the disk fails (then nothing was kept), and reads raise
+    `TimedOutWaiting` past their time limit. Writes of the leader carry its term and raise `Superseded` once another
+    leads. Use it from the event loop that opened it.
     """
 
-    def __init__(self, database: Sqlite, blobs: Blobs, reserve: Reserve) -> None:
+    def __init__(self, database: Database, blobs: Blobs, reserve: Reserve) -> None:
         self.blobs = blobs
+        self._now = database.now
         self._reserve = reserve
         self._writer = Writer(database)
+        # Of a database that several servers write to: neither renewals nor submissions wait for results, or for locks
+        # that these wait for.
+        self._requests = Writer(database) if database.shared else self._writer
+        self._leading = Writer(database) if database.shared else self._writer
         self._readers = Readers(database)
-        self._jobs = Jobs(database.insert, blobs.size_now)
+        self._jobs = Jobs(database.insert, database.now, blobs.sizes_now)
         self._results = Results(database.insert)
         self._builds = builds.Builds(database.insert)
         self._grid = grid.Grid(database.insert, database.now)
+        self._leaderships = Leaderships(database.insert, database.now)
 
     @classmethod
     async def open(cls, home: Path, *, url: str | None = None) -> Store:
-        """The store under `home`, made or migrated as needed. `url` (sqlite:///FILE) puts the database elsewhere."""
+        """The store under `home`, made or migrated as needed.
+
+        `url` puts the database elsewhere: sqlite:///FILE, or postgresql://... which holds the blobs as well and may be
+        shared by several servers. Raises `InvalidField` for any other, `Unavailable` where it cannot be used.
+        """
         directory = home / "store"
-        database = Sqlite(directory / "db.sqlite3" if url is None else _file_of(url))
-        blobs = Blobs(directory / "blobs")
+        database, blobs = adapters(directory, url)
         with as_unavailable():
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         await asyncio.to_thread(upgrade, database)
@@ -78,7 +92,8 @@ class Store:
 
     async def close(self) -> None:
         """Commit what waits, interrupt what reads, let go of the files."""
-        await self._writer.close()
+        for writer in (self._writer, self._requests, self._leading):
+            await writer.close()
         await self._readers.close()
         await self.blobs.close()
 
@@ -86,25 +101,56 @@ class Store:
 
     async def submit(self, new: NewJob) -> Submitted:
         """Keep a job. Raises `IdempotencyConflict` where its key was used for another request."""
-        now = _now()
-        row = job_row(new, now)
-        return await self._writer.run(lambda connection: self._jobs.submit(connection, new, row, now))
+        row = job_row(new)
+        return await self._requests.run(lambda connection: self._jobs.submit(connection, new, row))
 
     async def request_cancel(self, tenant: str, job_id: int) -> None:
         """Note that a job shall be cancelled, for the leader to do; nothing changes where it is finished already."""
-        now = _now()
-        await self._writer.run(lambda connection: self._jobs.request_cancel(connection, tenant, job_id, now))
+        await self._requests.run(lambda connection: self._jobs.request_cancel(connection, tenant, job_id))
 
     async def add_module(self, sha256: str, size: int, kind: str, *, tenant: str = DEFAULT_TENANT) -> None:
         """Note a module whose blob is there (or that it was used again)."""
         add = partial(self._builds.add_module, tenant=tenant, sha256=sha256, size=size, kind=kind, now=_now())
-        await self._writer.run(add)
+        await self._requests.run(add)
 
-    # The leader's writes
+    async def add_credential(self, name: str, kind: str, public_key: str) -> None:
+        """Let a worker or a server (`kind`) in by its public nkey; `InvalidField` where the name has one already."""
+        grid.check_credential(name, kind, public_key)
+        await self._requests.run(lambda connection: self._grid.add_credential(connection, name, kind, public_key))
+
+    async def revoke_credential(self, name: str) -> None:
+        """Let it in no more; its name may be given again. Raises `NotFound`."""
+        await self._requests.run(lambda connection: self._grid.revoke_credential(connection, name))
+
+    # Who leads, by the database's clock
 
     async def lead(self, server_id: str) -> int:
-        """Take the leadership; returns the new term, which is higher than every one before."""
-        return await self._writer.run(lambda connection: self._grid.lead(connection, server_id))
+        """Take the leadership, whoever has it; returns the new term, which is higher than every one before."""
+        return await self._leading.run(lambda connection: self._leaderships.lead(connection, server_id))
+
+    async def try_lead(self, server_id: str, *, stale_s: float) -> int | None:
+        """Take the leadership where nobody has it, or its holder did not renew it for `stale_s`: the new term, or None.
+
+        Of servers that try at the same time one gets it.
+        """
+        held = await self.leadership()
+        if held is not None and not held.released and held.age_s < stale_s:
+            return None  # seen without a write
+        return await self._leading.run(lambda connection: self._leaderships.try_lead(connection, server_id, stale_s))
+
+    async def renew_leadership(self, term: int) -> None:
+        """Say that the leader of `term` leads still; raises `Superseded` where another does, or it gave it up."""
+        await self._leading.run(lambda connection: self._leaderships.renew(connection, term))
+
+    async def release_leadership(self, term: int) -> None:
+        """Give the leadership up, so that another server takes it at once; nothing where `term` is over anyway."""
+        await self._leading.run(lambda connection: self._leaderships.release(connection, term))
+
+    async def leadership(self) -> Leadership | None:
+        """Who leads, or led last."""
+        return await self._readers.run(self._leaderships.look)
+
+    # The leader's writes
 
     async def record(
         self,
@@ -154,10 +200,9 @@ class Store:
         )
         await self._lead(term, assign)
 
-    async def save_worker(self, term: int, info: WorkerInfo, state: str) -> None:
-        """Keep what a worker says of itself, and its state."""
-        now = _now()
-        await self._lead(term, lambda connection: self._grid.save_worker(connection, info, state, now))
+    async def save_worker(self, term: int, info: WorkerInfo, state: str, *, hold: str = "", note: str = "") -> None:
+        """Keep what a worker says of itself, its state, whether it is held (cordoned, quarantined) and why."""
+        await self._lead(term, lambda connection: self._grid.save_worker(connection, info, state, hold, note))
 
     # Reads
 
@@ -187,7 +232,9 @@ class Store:
 
     async def unfinished(self, *, after_id: int = 0, limit: int = 1000) -> list[OpenJob]:
         """Every tenant's unfinished jobs above `after_id`, oldest first."""
-        return await self._readers.run(partial(queries.unfinished, after_id=after_id, limit=limit))
+        return await self._readers.run(
+            partial(queries.unfinished, database_now=self._now, after_id=after_id, limit=limit)
+        )
 
     async def open_ids(self, *, after_id: int, limit: int) -> list[tuple[int, bool]]:
         """(number, whether its end was asked for) of every tenant's unfinished jobs above `after_id`, in order."""
@@ -215,17 +262,24 @@ class Store:
 
     async def module(self, sha256: str, *, tenant: str = DEFAULT_TENANT) -> ModuleRow | None:
         """One module."""
+        if not is_sha256(sha256):
+            return None
         return await self._readers.run(lambda connection: builds.module(connection, tenant, sha256))
 
     async def workers(self) -> list[WorkerRow]:
-        """Every worker that was ever heard of, by id."""
+        """Every worker that was heard of, by id; those that left long ago are pruned."""
         return await self._readers.run(grid.all_workers)
+
+    async def credentials(self) -> list[CredentialRow]:
+        """Every credential, those that were revoked too, by name and age."""
+        return await self._readers.run(grid.all_credentials)
 
     # Keeping house
 
     async def prune(self, policy: PrunePolicy) -> PruneReport:
         """Remove what `policy` lets go; also where the disk is full."""
-        pruner = Pruner(self._writer, self._readers, self.blobs, policy)
+        now = await self._readers.run(lambda connection: connection.execute(sa.select(self._now)).scalar_one())
+        pruner = Pruner(self._writer, self._readers, self.blobs, policy, now)
         if policy.dry_run:
             return await pruner.run()
         await asyncio.to_thread(self._reserve.release)
@@ -238,7 +292,7 @@ class Store:
         """Write as the leader of `term`, and not at all once that is over."""
 
         def write(connection: sa.Connection) -> T:
-            grid.check_term(connection, term)
+            check_term(connection, term)
             return operation(connection)
 
         return await self._writer.run(write)
@@ -246,13 +300,3 @@ class Store:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _file_of(url: str) -> Path:
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        parsed = None
-    if parsed is None or parsed.drivername != "sqlite" or not parsed.database:
-        raise InvalidField("the store's URL must be sqlite:///FILE", hint="leave it out: the home holds the store")
-    return Path(parsed.database)

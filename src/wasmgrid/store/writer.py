@@ -1,9 +1,11 @@
 """The group-commit writer: all writes go through one thread, and those that wait together share one commit.
 
-A request is a function over a connection. It returns after the commit that holds it, never before. A request that
-raises is rolled back to its own savepoint and leaves the rest of its batch alone. Where the database itself fails
-(disk full, locked), everyone in the batch is told `Unavailable`, nothing of it is kept, and the next batch tries anew
-with a new connection.
+A request is a function over a connection. It returns after the commit that holds it, never before. A batch is run as
+one transaction; where a request of it raises, it is run again with a savepoint around each, so that this one is rolled
+back alone. Requests may therefore run more than once, and leave nothing behind but what they wrote.
+
+Where the database itself fails (disk full, locked, cut off), everyone in the batch is told `Unavailable`, nothing of it
+is kept, and the next batch tries anew with a new connection. See `marks.py` for a commit whose answer was lost.
 """
 
 from __future__ import annotations
@@ -12,20 +14,22 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 import structlog
 
 from wasmgrid.core.errors import Unavailable
-from wasmgrid.store.sqlite import Sqlite
+from wasmgrid.store.database import Database
+from wasmgrid.store.marks import Marks
 
 T = TypeVar("T")
 Operation = Callable[[sa.Connection], T]
 
 MAX_BATCH = 512
 MAX_WAITING = 10_000
+TRIES = 4  # of a transaction that gave way to others
 
 _log = structlog.get_logger(__name__)
 
@@ -53,9 +57,10 @@ class _Request(Generic[T]):
 class Writer:
     """Runs write operations, many to a commit. Use it from one event loop."""
 
-    def __init__(self, database: Sqlite) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._engine = database.writer()
+        self._marks = Marks(database) if database.shared else None
         self._waiting: queue.SimpleQueue[_Request[Any] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._connection: sa.Connection | None = None
@@ -82,7 +87,13 @@ class Writer:
 
     def _work(self) -> None:
         while batch := self._next_batch():
-            self._commit(batch)
+            try:
+                self._commit(batch)
+            except Exception as error:  # noqa: BLE001 - the thread must live on: all later writes depend on it
+                _log.exception("store.writer_failed")
+                self._drop_connection()
+                for request in batch:
+                    request.error = error
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
                 self._loop.call_soon_threadsafe(_deliver, batch)
         self._drop_connection()
@@ -105,55 +116,88 @@ class Writer:
 
     def _commit(self, batch: list[_Request[Any]]) -> None:
         """Run a batch in one transaction; where the database fails inside a request, each in one of its own."""
-        try:
-            with self._transaction() as connection:
-                for request in batch:
-                    self._run(request, connection, alone=len(batch) == 1)
-        except _RequestBroke as broke:
-            self._drop_connection()
-            if len(batch) > 1:
-                for request in batch:
-                    self._commit([request])
+        for _ in range(TRIES):
+            fresh = self._connection is None
+            try:
+                self._transact(batch)
+            except _RequestBroke as broke:
+                self._drop_connection()
+                if self._database.lost(broke.error) and not fresh:
+                    continue  # the connection had died before: another may do
+                if self._database.lost(broke.error):
+                    return self._refuse(batch, broke.error)
+                if len(batch) > 1:
+                    for request in batch:
+                        self._commit([request])
+                    return None
+                if not self._database.collided(broke.error):
+                    return self._refuse(batch, broke.error)
+            except sa.exc.DBAPIError as error:
+                return self._refuse(batch, error)
             else:
-                self._refuse(batch, broke.error)
-        except sa.exc.DBAPIError as error:
-            self._refuse(batch, error)
-        except Exception as error:  # noqa: BLE001 - the thread must live on: all later writes depend on it
-            _log.exception("store.writer_failed")
-            self._drop_connection()
-            for request in batch:
-                request.error = error
+                return None
+        return self._refuse_collided(batch)
 
-    def _run(self, request: _Request[Any], connection: sa.Connection, *, alone: bool) -> None:
+    def _transact(self, batch: list[_Request[Any]]) -> None:
+        """One transaction, or one more with savepoints where a request raised in the first. Raises where it fails."""
+        try:
+            self._run_all(batch, savepoints=False)
+        except _Refused:
+            if len(batch) > 1:
+                self._run_all(batch, savepoints=True)
+
+    def _run_all(self, batch: list[_Request[Any]], *, savepoints: bool) -> None:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        connection = self._connection
+        with contextlib.ExitStack() as undo:
+            transaction = connection.begin()
+            undo.callback(self._roll_back, transaction)
+            for request in batch:
+                self._run(request, connection, savepoint=savepoints)
+            mark = self._marks.set(connection) if self._marks is not None else None
+            undo.pop_all()
+        try:
+            transaction.commit()
+        except sa.exc.DBAPIError as error:
+            if self._marks is None or mark is None or not self._database.lost(error):
+                raise
+            self._drop_connection()
+            self._marks.check(self._engine, mark, error)
+
+    def _run(self, request: _Request[Any], connection: sa.Connection, *, savepoint: bool) -> None:
         request.error = None
         try:
-            if alone:
-                request.value = request.operation(connection)
-                return
-            connection.exec_driver_sql("SAVEPOINT request")
+            if savepoint:
+                connection.exec_driver_sql("SAVEPOINT request")
             request.value = request.operation(connection)
-            connection.exec_driver_sql("RELEASE SAVEPOINT request")
+            if savepoint:
+                connection.exec_driver_sql("RELEASE SAVEPOINT request")
         except Exception as error:
             if isinstance(error, sa.exc.DBAPIError) and self._database.transient(error):
                 raise _RequestBroke(error) from error  # the whole transaction may be gone by now
             request.error = error
-            if alone:
+            if not savepoint:
                 raise _Refused from None
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT request")
             connection.exec_driver_sql("RELEASE SAVEPOINT request")
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        with contextlib.suppress(_Refused), self._connection.begin():
-            yield self._connection
+    def _roll_back(self, transaction: sa.RootTransaction) -> None:
+        try:
+            transaction.rollback()
+        except sa.exc.DBAPIError:
+            self._drop_connection()
 
     def _refuse(self, batch: list[_Request[Any]], error: sa.exc.DBAPIError) -> None:
         self._drop_connection()
         _log.warning("store.write_failed", error=str(error.orig), requests=len(batch))
         for request in batch:
             request.error = self._database.unavailable(error) if self._database.transient(error) else error
+
+    def _refuse_collided(self, batch: list[_Request[Any]]) -> None:
+        _log.warning("store.write_gave_way", requests=len(batch), times=TRIES)
+        for request in batch:
+            request.error = Unavailable("other servers were at the same rows, again and again", hint="try again")
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
@@ -172,7 +216,7 @@ class _RequestBroke(Exception):
 
 
 class _Refused(Exception):
-    """Rolls back the transaction of a request that is alone in it."""
+    """Rolls back a transaction without savepoints: one of its requests raised."""
 
 
 def _deliver(batch: list[_Request[Any]]) -> None:

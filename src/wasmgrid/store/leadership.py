@@ -1,0 +1,99 @@
+"""Who leads: one row, whose term rises at every take-over. All of its times are the database's own."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from wasmgrid.core.errors import Superseded
+from wasmgrid.store.database import InsertInto
+from wasmgrid.store.rows import Leadership
+from wasmgrid.store.schema import EPOCH, Moment, leadership
+
+# Held against a take-over until the transaction ends, where the database has more than one writer.
+_term = sa.select(leadership).where(leadership.c.id == 1).with_for_update(read=True)
+_stale_before = sa.bindparam("stale_before", type_=Moment)
+_release = (
+    sa.update(leadership)
+    .where(leadership.c.id == 1, leadership.c.term == sa.bindparam("of_term"))
+    .values(released=sa.true())
+)
+
+
+class Leaderships:
+    """Writes and reads of the leadership row, as functions over a connection."""
+
+    def __init__(self, insert: InsertInto, database_now: sa.ColumnElement[datetime]) -> None:
+        take = insert(leadership).values(
+            id=1,
+            term=1,
+            server_id=sa.bindparam("server"),
+            taken_at=database_now,
+            renewed_at=database_now,
+            released=sa.false(),
+        )
+        risen = {"term": leadership.c.term + 1}
+        risen |= {name: take.excluded[name] for name in ("server_id", "taken_at", "renewed_at", "released")}
+        free = leadership.c.released | (leadership.c.renewed_at <= _stale_before)
+        on_row = [leadership.c.id]
+        self._lead = take.on_conflict_do_update(index_elements=on_row, set_=risen).returning(leadership.c.term)
+        self._try_lead = take.on_conflict_do_update(index_elements=on_row, set_=risen, where=free).returning(
+            leadership.c.term
+        )
+        self._renew = (
+            sa.update(leadership)
+            .where(
+                leadership.c.id == 1,
+                leadership.c.term == sa.bindparam("of_term"),
+                leadership.c.released.is_(sa.false()),
+            )
+            .values(renewed_at=database_now)
+        )
+        self._look = sa.select(leadership, database_now.label("now")).where(leadership.c.id == 1)
+
+    def lead(self, connection: sa.Connection, server_id: str) -> int:
+        """Take the leadership; every earlier term is over."""
+        return int(connection.execute(self._lead, {"server": server_id}).scalar_one())
+
+    def try_lead(self, connection: sa.Connection, server_id: str, stale_s: float) -> int | None:
+        """Take it where nobody has it, or who has it did not renew it for `stale_s`; the new term, or None.
+
+        It looks before it locks: servers that ask again and again are in no leader's way.
+        """
+        row = connection.execute(self._look).first()
+        stale = timedelta(seconds=stale_s)
+        if row is not None and not row.released and row.now - row.renewed_at < stale:
+            return None
+        given = {"server": server_id, "stale_before": EPOCH if row is None else row.now - stale}
+        term = connection.execute(self._try_lead, given).scalar()
+        return None if term is None else int(term)
+
+    def renew(self, connection: sa.Connection, term: int) -> None:
+        """Say that the leader of `term` leads still; raises `Superseded` where it does not."""
+        if not connection.execute(self._renew, {"of_term": term}).rowcount:
+            check_term(connection, term)
+
+    @staticmethod
+    def release(connection: sa.Connection, term: int) -> None:
+        """Give the leadership up, where `term` still has it: the next may take it at once."""
+        connection.execute(_release, {"of_term": term})
+
+    def look(self, connection: sa.Connection) -> Leadership | None:
+        """Who leads, or led last; None before anybody did."""
+        row = connection.execute(self._look).first()
+        if row is None:
+            return None
+        age_s = max(0.0, (row.now - row.renewed_at).total_seconds())
+        return Leadership(term=row.term, server_id=row.server_id, age_s=age_s, released=row.released)
+
+
+def check_term(connection: sa.Connection, term: int) -> None:
+    """Raise `Superseded` unless `term` is the leadership row's: first in every transaction of a leader."""
+    row = connection.execute(_term).first()
+    if row is None:
+        raise Superseded(f"term {term} is over: nobody leads")
+    if row.term != term:
+        raise Superseded(f"term {term} is over: {row.server_id} leads in term {row.term}")
+    if row.released:
+        raise Superseded(f"term {term} is over: {row.server_id} gave it up")
