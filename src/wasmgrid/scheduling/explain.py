@@ -6,13 +6,19 @@ import msgspec
 
 from wasmgrid.core.resources import Resources
 from wasmgrid.core.worker import WorkerInfo
-from wasmgrid.scheduling.pool import Pool
+from wasmgrid.scheduling.matching import amount, compare, gpus_wanted, mismatches, number
 from wasmgrid.scheduling.scheduler import Scheduler
 from wasmgrid.scheduling.shape import Shape
 
+__all__ = ["Why", "WorkerWhy", "explain", "mismatches"]
+
 
 class WorkerWhy(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker's answer. `mismatches` is empty where it fits now; `change` is the request that would fit, or None."""
+    """One worker's answer. `mismatches` is empty where it fits now.
+
+    `busy`: it could take it, but not now. `change` is what would make it fit there: flags of the request, or a command;
+    None where nothing of that kind would, or nothing but time is needed.
+    """
 
     worker_id: str
     mismatches: list[str]
@@ -27,83 +33,107 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     workers: list[WorkerWhy] = []
 
 
-def mismatches(shape: Shape, info: WorkerInfo) -> list[str]:
-    """Why the worker could not take `shape` even when idle; empty means it could."""
-    reasons = [
-        f"needs {_amount(name, wanted)}, it has {_amount(name, has)}"
-        for name, wanted, has in _compare(shape.need, info.capacity)
-        if wanted > has
-    ]
-    reasons += [
-        f"needs the label {key}={value}, it has {key}={info.labels[key]}"
-        if key in info.labels
-        else f"needs the label {key}={value}, it has no {key}"
-        for key, value in shape.require
-        if info.labels.get(key) != value
-    ]
-    if shape.toolchain is None and info.builds_only:
-        reasons.append("it only builds")
-    if shape.toolchain and all(toolchain.identity != shape.toolchain for toolchain in info.toolchains):
-        reasons.append(f"it has no toolchain {shape.toolchain}")
-    return reasons
-
-
-def explain(shape: Shape, scheduler: Scheduler, now: float) -> Why:  # noqa: ARG001
+def explain(shape: Shape, scheduler: Scheduler, now: float) -> Why:
     """Why a task of `shape` is not running now."""
+    scheduler.pool.now = now
+    answers = [_worker_why(shape, scheduler, info) for info in scheduler.pool.infos()]
+    return Why(reason=_reason(shape, scheduler, answers), workers=answers)
+
+
+def _worker_why(shape: Shape, scheduler: Scheduler, info: WorkerInfo) -> WorkerWhy:
     pool = scheduler.pool
-    answers = [_worker_why(shape, pool, info) for info in pool.infos()]
-    return Why(reason=_reason(answers), workers=answers)
-
-
-def _worker_why(shape: Shape, pool: Pool, info: WorkerInfo) -> WorkerWhy:
     never = mismatches(shape, info)
+    remaining_s = pool.remaining_s(info.id)
+    if shape.time_limit_s > remaining_s:
+        never.append(f"may run for {_seconds(shape.time_limit_s)}, it leaves in {_seconds(remaining_s)}")
     if never:
-        return WorkerWhy(worker_id=info.id, mismatches=never, change=_change(shape, info))
+        return WorkerWhy(worker_id=info.id, mismatches=never, change=_change(shape, info, remaining_s))
     closed = pool.closed(info.id)
     if closed:
-        return WorkerWhy(worker_id=info.id, mismatches=[closed], busy=True)
-    busy = [
-        f"needs {_amount(name, wanted)}, {_amount(name, max(free, 0))} free"
-        for name, wanted, free in _compare(shape.need, pool.free(info.id))
-        if wanted > free
-    ]
+        held = "cordoned" in closed or "quarantined" in closed
+        change = f"wasmgrid uncordon {info.id}" if held else None
+        return WorkerWhy(worker_id=info.id, mismatches=[closed], busy=True, change=change)
+    busy = _taken(shape, scheduler, info) or _kept(shape, scheduler, info)
     return WorkerWhy(worker_id=info.id, mismatches=busy, busy=bool(busy))
 
 
-def _reason(answers: list[WorkerWhy]) -> str:
+def _taken(shape: Shape, scheduler: Scheduler, info: WorkerInfo) -> list[str]:
+    """What the tasks there have of what is needed."""
+    pool = scheduler.pool
+    busy = [
+        f"needs {amount(name, wanted)}, {amount(name, max(free, 0))} free"
+        for name, wanted, free in compare(shape.need, pool.free(info.id))
+        if wanted > free
+    ]
+    if not busy and not scheduler.gpus_free(info.id, shape) >= shape.need.gpus:
+        busy = [f"needs {gpus_wanted(shape)}, {scheduler.gpus_free(info.id, shape)} of them free"]
+    return busy
+
+
+def _kept(shape: Shape, scheduler: Scheduler, info: WorkerInfo) -> list[str]:
+    """For whom the worker's room is kept, where that is not for this shape."""
+    task = scheduler.kept_for(info.id, shape)
+    return [] if task is None else [f"held free for {'job' if task.kind == 'run' else 'build'} {task.id}"]
+
+
+def _reason(shape: Shape, scheduler: Scheduler, answers: list[WorkerWhy]) -> str:
     if not answers:
         return "no worker has joined this grid; start one: wasmgrid worker"
     if any(not answer.mismatches for answer in answers):
         return "about to be assigned"
-    waiting = [answer for answer in answers if answer.busy]
+    kept_at, wait_s = scheduler.place_kept(shape) or ("", 0.0)
+    waiting = sorted((answer for answer in answers if answer.busy), key=lambda answer: answer.worker_id != kept_at)
     if waiting:
-        return f"waiting for {waiting[0].worker_id}: {waiting[0].mismatches[0]}"
-    first = answers[0]
+        promise = f"; held free for it, at most {_seconds(wait_s)} more" if kept_at else ""
+        return f"waiting for {waiting[0].worker_id}: {waiting[0].mismatches[0]}{promise}"
+    nearest = min(answers, key=lambda answer: (answer.change is None, len(answer.mismatches)))
     others = f" (and {len(answers) - 1} more do not fit)" if len(answers) > 1 else ""
-    fix = f"; {first.change} would fit" if first.change else ""
-    return f"no worker fits: {first.worker_id}: {'; '.join(first.mismatches)}{others}{fix}"
+    fix = f"; {nearest.change} would fit" if nearest.change else ""
+    return f"no worker fits: {nearest.worker_id}: {'; '.join(nearest.mismatches)}{others}{fix}"
 
 
-def _change(shape: Shape, info: WorkerInfo) -> str | None:
-    """The flags that would make `shape` fit on the idle worker, or None where no change of resources would."""
-    if mismatches(msgspec.structs.replace(shape, need=Resources()), info):
+def _change(shape: Shape, info: WorkerInfo, remaining_s: float) -> str | None:
+    """The flags that would make `shape` fit on the idle worker, or None where no change of the request would."""
+    roomy = msgspec.structs.replace(shape, need=Resources(), require=(), gpu_model=None, gpu_memory_mb=0)
+    if mismatches(roomy, info) or remaining_s <= 0:
         return None
     flags = [
-        f"--{'cpus' if name == 'milli_cpus' else name.replace('_', '-')} {_number(name, has)}"
-        for name, wanted, has in _compare(shape.need, info.capacity)
+        f"--{'cpus' if name == 'milli_cpus' else name.replace('_', '-')} {number(name, has)}"
+        for name, wanted, has in compare(shape.need, info.capacity)
         if wanted > has
     ]
+    flags += _gpu_change(shape, info)
+    flags += [
+        f"--require {key}={info.labels[key]}" if key in info.labels else f"no --require {key}={value}"
+        for key, value in shape.require
+        if info.labels.get(key) != value
+    ]
+    if shape.time_limit_s > remaining_s:
+        flags.append(f"--time-limit {int(remaining_s)}s")
     return " ".join(flags) or None
 
 
-def _compare(need: Resources, has: Resources) -> list[tuple[str, int, int]]:
-    return [(name, getattr(need, name), getattr(has, name)) for name in Resources.__struct_fields__]
+def _gpu_change(shape: Shape, info: WorkerInfo) -> list[str]:
+    """What the request should say of GPUs, so that the worker's would do."""
+    count = min(shape.need.gpus, len(info.gpus))
+    if not count or not mismatches(_gpus_only(shape, count, shape.gpu_model, shape.gpu_memory_mb), info):
+        return []
+    memory_mb = sorted((gpu.memory_mb for gpu in info.gpus), reverse=True)[count - 1]
+    less_memory = min(shape.gpu_memory_mb, memory_mb)
+    tries = [
+        (shape.gpu_model, less_memory, [f"--gpu-memory-mb {less_memory}"]),
+        (info.gpus[0].model, shape.gpu_memory_mb, [f"--gpu-model '{info.gpus[0].model}'"]),
+        (None, shape.gpu_memory_mb, ["no --gpu-model"]),
+        (None, less_memory, ["no --gpu-model", f"--gpu-memory-mb {less_memory}"]),
+    ]
+    return next(
+        flags for model, memory, flags in tries if not mismatches(_gpus_only(shape, count, model, memory), info)
+    )
 
 
-def _amount(name: str, value: int) -> str:
-    words = {"milli_cpus": "cpus", "memory_mb": "MB of memory", "disk_mb": "MB of disk", "gpus": "gpus"}
-    return f"{_number(name, value)} {words.get(name, 'runner slots')}"
+def _gpus_only(shape: Shape, count: int, model: str | None, memory_mb: int) -> Shape:
+    return Shape(need=Resources(gpus=count), toolchain=shape.toolchain, gpu_model=model, gpu_memory_mb=memory_mb)
 
 
-def _number(name: str, value: int) -> str:
-    return f"{value / 1000:g}" if name == "milli_cpus" else str(value)
+def _seconds(seconds: float) -> str:
+    return f"{max(seconds, 0.0):.0f} s"

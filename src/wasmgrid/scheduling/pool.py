@@ -1,185 +1,199 @@
-"""What the workers have free, as vectors: feasibility and rank over all of them are a few numpy operations."""
+"""What the workers have free, as vectors: feasibility over all of them is a few numpy operations."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wasmgrid.core.resources import NAMES, Resources
-from wasmgrid.core.worker import WorkerInfo, gpu_matches
-from wasmgrid.scheduling.shape import Shape
-
-Vector = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-
-_GPUS = NAMES.index("gpus")
-
-
-def vector(resources: Resources) -> Vector:
-    """`resources` in the order of `NAMES`."""
-    return np.array([getattr(resources, name) for name in NAMES], dtype=np.int64)
+from wasmgrid.core.resources import Resources
+from wasmgrid.core.worker import WorkerInfo
+from wasmgrid.scheduling.columns import Columns
+from wasmgrid.scheduling.gpus import Gpus
+from wasmgrid.scheduling.matching import sort_of, unsuitable
+from wasmgrid.scheduling.modules import Modules
+from wasmgrid.scheduling.shape import Pairs, Shape
+from wasmgrid.scheduling.vectors import FEW, GPUS, KINDS, Floats, Mask, Vector, need_of, resources_of
 
 
 class Pool:
-    """The workers that may be given tasks, with what is free of each. Never over-committed by `best`."""
+    """The workers, one per row. Rows of workers that left are used again.
+
+    People ask by id (`info`, `closed`, `free`, ...); this package compares by row: `room[:, row]` is what is free there
+    (negative where a worker shrank under its tasks), `capacity[:, row]` what it has altogether, `is_open`
+    whether it takes new tasks, `ends_at` when it means to leave (infinity: never), `running` how many tasks it has.
+    """
 
     def __init__(self) -> None:
-        self._rows: dict[str, int] = {}
-        self._infos: list[WorkerInfo] = []
-        self._closed: list[str] = []
-        self._gpus_used: list[dict[int, int]] = []
-        self._free: Vector = np.zeros((0, len(NAMES)), dtype=np.int64)
-        self._capacity: Vector = np.zeros((0, len(NAMES)), dtype=np.int64)
-        self._running: Vector = np.zeros(0, dtype=np.int64)
-        self._statics: dict[Shape, tuple[Mask, NDArray[np.float64]]] = {}
-        self._vectors: dict[Resources, Vector] = {}
+        self.now = 0.0
+        self.size = 0  # rows in use are below this
+        self.totals = [0] * KINDS
+        self.room: Vector = np.full((KINDS, FEW), -1, dtype=np.int64)
+        self.capacity: Vector = np.full((KINDS, FEW), -1, dtype=np.int64)
+        self.running: Vector = np.zeros(FEW, dtype=np.int64)
+        self.is_open: Mask = np.zeros(FEW, dtype=np.bool_)
+        self.ends_at: Floats = np.full(FEW, np.inf)
+        self._row_of: dict[str, int] = {}
+        self._spare: list[int] = []
+        self._infos: list[WorkerInfo | None] = [None] * FEW
+        self._closed: list[str] = [""] * FEW
+        self.suits: Columns[Shape] = Columns(self._suits, self._rows)
+        self.preferred: Columns[Pairs] = Columns(self._preferred, self._rows)
+        self.prepared: Columns[str | None] = Columns(self._prepared, self._rows)
+        self.gpus = Gpus(self._rows)
+        self.modules = Modules()
 
     def __contains__(self, worker_id: str) -> bool:
-        return worker_id in self._rows
+        return worker_id in self._row_of
+
+    def __len__(self) -> int:
+        return len(self._row_of)
 
     def infos(self) -> list[WorkerInfo]:
         """Every worker, in the order in which they joined."""
-        return list(self._infos)
+        return [self.info_at(row) for row in self._row_of.values()]
 
     def info(self, worker_id: str) -> WorkerInfo:
         """What the worker says of itself; KeyError where it is not in the pool."""
-        return self._infos[self._rows[worker_id]]
+        return self.info_at(self._row_of[worker_id])
 
     def closed(self, worker_id: str) -> str:
         """Why the worker takes no new tasks; empty where it does."""
-        return self._closed[self._rows[worker_id]]
-
-    def gpus_used(self, worker_id: str) -> list[int]:
-        """The indexes of the worker's GPUs that tasks have."""
-        return sorted(self._gpus_used[self._rows[worker_id]])
-
-    def free_gpus(self, worker_id: str, shape: Shape) -> list[int]:
-        """The indexes of the worker's free GPUs that `shape` may use, the smallest first."""
-        row = self._rows[worker_id]
-        free = [
-            gpu
-            for gpu in self._infos[row].gpus
-            if gpu.index not in self._gpus_used[row]
-            and gpu_matches(gpu, model=shape.gpu_model, memory_mb=shape.gpu_memory_mb)
-        ]
-        return [gpu.index for gpu in sorted(free, key=lambda gpu: (gpu.memory_mb, gpu.index))]
+        return self._closed[self._row_of[worker_id]]
 
     def free(self, worker_id: str) -> Resources:
         """What is not taken of the worker's capacity; negative where it shrank under its tasks."""
-        row = self._free[self._rows[worker_id]]
-        return Resources(**{name: int(value) for name, value in zip(NAMES, row, strict=True)})
+        return resources_of(self.room[:, self._row_of[worker_id]])
 
-    def put(self, info: WorkerInfo, *, closed: str = "") -> None:
-        """Add a worker, or change what it says of itself; what its tasks take stays taken."""
-        capacity = vector(info.capacity)
-        row = self._rows.get(info.id)
-        if row is None:
-            self._rows[info.id] = len(self._infos)
-            self._infos.append(info)
-            self._closed.append(closed)
-            self._gpus_used.append({})
-            self._free = np.vstack([self._free, capacity])
-            self._capacity = np.vstack([self._capacity, capacity])
-            self._running = np.append(self._running, 0)
-        else:
-            self._free[row] += capacity - self._capacity[row]
-            self._capacity[row] = capacity
-            self._infos[row] = info
-            self._closed[row] = closed
-        self._statics.clear()
+    def gpus_used(self, worker_id: str) -> list[int]:
+        """The indexes of the worker's GPUs that tasks have."""
+        return self.gpus.used(self._row_of[worker_id])
 
-    def remove(self, worker_id: str) -> None:
-        """Take a worker out with all that it held; nothing happens where it is not in the pool."""
-        row = self._rows.pop(worker_id, None)
-        if row is None:
-            return
-        del self._infos[row]
-        del self._closed[row]
-        del self._gpus_used[row]
-        self._free = np.delete(self._free, row, axis=0)
-        self._capacity = np.delete(self._capacity, row, axis=0)
-        self._running = np.delete(self._running, row)
-        self._rows = {info.id: index for index, info in enumerate(self._infos)}
-        self._statics.clear()
-
-    def take(self, worker_id: str, need: Resources, gpus: tuple[int, ...] = ()) -> None:
-        """A task now uses `need` of the worker, these GPUs among it."""
-        row = self._rows[worker_id]
-        for index in gpus:
-            self._gpus_used[row][index] = self._gpus_used[row].get(index, 0) + 1
-        self._free[row] -= self._vector(need)
-        self._running[row] += 1
-
-    def give_back(self, worker_id: str, need: Resources, gpus: tuple[int, ...] = ()) -> None:
-        """A task ended; nothing happens where its worker has left."""
-        row = self._rows.get(worker_id)
-        if row is not None:
-            used = self._gpus_used[row]
-            for index in gpus:
-                used[index] -= 1
-                if not used[index]:
-                    del used[index]
-            self._free[row] += self._vector(need)
-            self._running[row] -= 1
-
-    def best(self, shape: Shape, *, salt: int) -> str | None:
-        """The worker that ranks highest among those where `shape` fits now, or None.
-
-        Rank: GPU workers are kept for GPU tasks, then preferred labels, then the tightest fit, then the fewest running;
-        `salt` (any int) decides between equals.
-        """
-        matches, score = self._static(shape)
-        left = self._free - self._vector(shape.need)
-        rows = np.flatnonzero(matches & (left >= 0).all(axis=1))
-        if shape.need.gpus:
-            rows = np.array(
-                [row for row in rows if len(self.free_gpus(self._infos[row].id, shape)) >= shape.need.gpus],
-                dtype=np.int64,
-            )
-        if rows.size == 0:
-            return None
-        tightness = (left[rows] / np.maximum(self._capacity[rows], 1)).sum(axis=1)
-        scores = score[rows] + tightness + self._running[rows] * 1e-6
-        equals = rows[scores <= scores.min() + 1e-12]
-        return self._infos[int(equals[salt % equals.size])].id
+    def remaining_s(self, worker_id: str) -> float:
+        """How long the worker still stays; infinity where it never said that it leaves."""
+        return float(self.ends_at[self._row_of[worker_id]]) - self.now
 
     def ever_fits(self, shape: Shape) -> bool:
-        """Whether some worker would take `shape` when it is idle."""
-        matches, _ = self._static(shape)
-        return bool((matches & (self._capacity >= self._vector(shape.need)).all(axis=1)).any())
+        """Whether some worker, open or not, would take `shape` when it is idle, and stay for its time limit."""
+        column = self.suits.acquire(sort_of(shape))
+        fits = self.able(need_of(shape.need).vector, column, shape.time_limit_s)
+        self.suits.release(column)
+        return bool(fits.any())
 
-    def _static(self, shape: Shape) -> tuple[Mask, NDArray[np.float64]]:
-        """Which workers match `shape` but for what is free, and the part of their rank that does not change."""
-        known = self._statics.get(shape)
-        if known is None:
-            pairs = zip(self._infos, self._closed, strict=True)
-            mask = np.array([not closed and label_match(shape, info) for info, closed in pairs], dtype=np.bool_)
-            score = np.array([_static_score(shape, info) for info in self._infos], dtype=np.float64)
-            known = self._statics[shape] = (mask, score)
-        return known
+    def able(self, need: Vector, suits: int, time_limit_s: float) -> Mask:
+        """Which workers could take it when idle, by row; those that are closed too."""
+        rows = slice(0, self.size)
+        fits = self.suits.table[rows, suits] > 0
+        for capacity, amount in zip(self.capacity[:, rows], need, strict=True):
+            fits &= capacity >= amount
+        fits &= self.ends_at[rows] - self.now >= time_limit_s
+        return fits
 
-    def _vector(self, need: Resources) -> Vector:
-        known = self._vectors.get(need)
-        if known is None:
-            known = self._vectors[need] = vector(need)
-        return known
+    def row(self, worker_id: str) -> int | None:
+        """The worker's row, or None where it is not in the pool."""
+        return self._row_of.get(worker_id)
 
+    def info_at(self, row: int) -> WorkerInfo:
+        """The worker in that row; KeyError where there is none."""
+        info = self._infos[row]
+        if info is None:
+            raise KeyError(row)
+        return info
 
-def label_match(shape: Shape, info: WorkerInfo) -> bool:
-    """Whether the worker has what cannot be counted: labels, and the toolchain where the task is a build."""
-    if shape.toolchain is None:
-        has_role = not info.builds_only
-    else:
-        has_role = any(toolchain.identity == shape.toolchain for toolchain in info.toolchains)
-    return has_role and all(info.labels.get(key) == value for key, value in shape.require)
+    def put(self, info: WorkerInfo, *, closed: str, ends_at: float | None, modules: tuple[str, ...] | None) -> int:
+        """Add a worker, or change what it says of itself; what its tasks take stays taken. Gives its row."""
+        row = self._row_of.get(info.id)
+        capacity = need_of(info.capacity).vector
+        if row is None:
+            row = self._row_of[info.id] = self._new_row()
+            self.room[:, row] = 0
+            self.capacity[:, row] = 0
+        added = capacity - self.capacity[:, row]
+        self.room[:, row] += added
+        self.capacity[:, row] = capacity
+        self._resize(added)
+        self.is_open[row] = not closed
+        self.ends_at[row] = np.inf if ends_at is None else ends_at
+        self._closed[row] = closed
+        known, self._infos[row] = self._infos[row], info
+        if known != info:
+            for columns in (self.suits, self.preferred, self.prepared):
+                columns.refresh(row)
+            self.gpus.put(row, info)
+        if modules is not None:
+            self.modules.put(row, modules)
+        return row
 
+    def remove(self, worker_id: str) -> int | None:
+        """Take a worker out; its row, or None where it was not in the pool."""
+        row = self._row_of.pop(worker_id, None)
+        if row is None:
+            return None
+        self._resize(-self.capacity[:, row])
+        self.room[:, row] = self.capacity[:, row] = -1
+        self.running[row], self.is_open[row], self._infos[row], self._closed[row] = 0, False, None, ""
+        for columns in (self.suits, self.preferred, self.prepared):
+            columns.clear(row)
+        self.gpus.clear(row)
+        self.modules.clear(row)
+        self._spare.append(row)
+        return row
 
-def _static_score(shape: Shape, info: WorkerInfo) -> float:
-    spends_gpu = 1e6 if info.capacity.gpus and not shape.need.gpus else 0.0
-    preferred = sum(info.labels.get(key) == value for key, value in shape.prefer)
-    ready: Any = shape.toolchain is None or any(
-        toolchain.identity == shape.toolchain and toolchain.ready for toolchain in info.toolchains
-    )
-    return spends_gpu - 1e3 * preferred - (1e4 if ready else 0.0)
+    def take(self, row: int, need: Vector, gpus: tuple[int, ...]) -> None:
+        """A task now uses `need` of the worker, these GPUs among it."""
+        self.room[:, row] -= need
+        self.running[row] += 1
+        if gpus:
+            self.gpus.take(row, gpus)
+
+    def give_back(self, row: int, need: Vector, gpus: tuple[int, ...]) -> None:
+        """A task uses it no more."""
+        self.room[:, row] += need
+        self.running[row] -= 1
+        if gpus:
+            self.gpus.give_back(row, gpus)
+
+    def has_gpus(self, row: int) -> bool:
+        """Whether the worker has any GPU."""
+        return bool(self.capacity[GPUS, row] > 0)
+
+    def _rows(self) -> Iterator[int]:
+        return iter(self._row_of.values())
+
+    def _new_row(self) -> int:
+        if self._spare:
+            return self._spare.pop()
+        row, self.size = self.size, self.size + 1
+        if row == len(self.running):
+            self._grow(2 * row)
+        return row
+
+    def _grow(self, rows: int) -> None:
+        """Double everything: so a worker's joining costs the same however many there are."""
+        more = rows - len(self.running)
+        self.room = np.pad(self.room, ((0, 0), (0, more)), constant_values=-1)
+        self.capacity = np.pad(self.capacity, ((0, 0), (0, more)), constant_values=-1)
+        self.running = np.pad(self.running, (0, more))
+        self.is_open = np.pad(self.is_open, (0, more))
+        self.ends_at = np.pad(self.ends_at, (0, more), constant_values=np.inf)
+        self._infos.extend([None] * more)
+        self._closed.extend([""] * more)
+        for columns in (self.suits, self.preferred, self.prepared):
+            columns.grow(rows)
+        self.gpus.grow(rows)
+        self.modules.grow(rows)
+
+    def _resize(self, added: Vector) -> None:
+        self.totals = [total + int(more) for total, more in zip(self.totals, added, strict=True)]
+
+    def _suits(self, sort: Shape, row: int) -> int:
+        return not unsuitable(sort, self.info_at(row))
+
+    def _preferred(self, pairs: Pairs, row: int) -> int:
+        labels = self.info_at(row).labels
+        return sum(labels.get(key) == value for key, value in pairs)
+
+    def _prepared(self, identity: str | None, row: int) -> int:
+        """Whether a build's toolchain needs no installation there; runs need none anywhere."""
+        toolchains = self.info_at(row).toolchains
+        return identity is None or any(each.identity == identity and each.ready for each in toolchains)
