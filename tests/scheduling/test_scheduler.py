@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from wasmgrid.core.job import TaskId
 from wasmgrid.core.resources import Resources
 from wasmgrid.core.worker import Gpu, Toolchain, WorkerInfo
+from wasmgrid.scheduling.events import Ended, Enqueued, Withdrawn, WorkerGone, WorkerJoined
 from wasmgrid.scheduling.explain import explain, mismatches
-from wasmgrid.scheduling.scheduler import Ended, Enqueued, Scheduler, Withdrawn, WorkerGone, WorkerJoined
+from wasmgrid.scheduling.scheduler import Scheduler
 from wasmgrid.scheduling.shape import Shape, build_shape
 
 CAPACITY = Resources(milli_cpus=4000, memory_mb=8000, disk_mb=8000, slots=8)

@@ -102,10 +102,9 @@ class Reservations:
         """Which of `slots` may still run at that moment without being in the way."""
         owner = self._groups[reservation.slot]
         spare = self._running.room_at(self._pool, reservation.row, reservation.starts_at) - owner.need.vector
-        fits: Mask = (self._groups.need[:, slots] <= spare[:, None]).all(axis=0)
-        if owner.need.vector[GPUS]:  # which of the GPUs are of the wanted kind is not counted ahead
-            without: Mask = self._groups.need[GPUS, slots] == 0
-            return fits & without
+        if owner.need.vector[GPUS]:
+            spare[GPUS] = 0  # which of the GPUs are of the wanted kind is not counted ahead
+        fits: Mask = np.all(self._groups.need[:, slots] <= spare[:, None], axis=0)
         return fits
 
     def _promising(self, group: Group, rows: Slots) -> list[int]:

@@ -27,19 +27,7 @@ from wasmgrid.scheduling.shape import Shape
 from wasmgrid.scheduling.shares import Shares
 from wasmgrid.scheduling.vectors import need_of
 
-__all__ = [
-    "Adopted",
-    "Ended",
-    "Enqueued",
-    "ModuleCached",
-    "Placement",
-    "Policy",
-    "Scheduler",
-    "SchedulingEvent",
-    "Withdrawn",
-    "WorkerGone",
-    "WorkerJoined",
-]
+__all__ = ["Policy", "Scheduler"]
 
 
 class Scheduler:
