@@ -88,14 +88,28 @@ def test_a_worker_that_is_not_there(script: Scripted, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "error[not_found]: no worker w9 · list: wasmgrid workers\n"
 
 
-@pytest.mark.parametrize("worker", ["../credentials", "a/b", "a b", "*", ">", "%2e%2e", "\x1b[2J"])
-def test_hostile_51_a_workers_name_stays_one_segment_of_the_path(script: Scripted, worker: str) -> None:
-    main(["cordon", worker])
-    (asked,) = script.asked
-    assert asked.target.startswith("/v1/workers/")
-    assert asked.target.endswith("/cordon")
-    assert asked.target.count("/") == 4
-    assert not set(asked.target) & set(" *>\x1b")
+NO_IDS = ["../credentials", "a/b", "a b", "*", ">", "a.b", "", "%2e%2e", "é", "\x1b[2J", "x" * 64, "-", "a:1", "a:b"]
+
+
+@pytest.mark.parametrize("name", NO_IDS)
+def test_hostile_52_what_is_no_workers_name_is_not_even_asked(
+    script: Scripted, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in (["cordon"], ["uncordon"], ["drain"], ["credential", "worker"], ["join-command"]):
+        assert main([*command, "--", name]) == 2
+        said = capsys.readouterr().err
+        assert "letters, digits, - and _" in said
+        assert "\x1b" not in said
+    assert not script.asked
+
+
+@pytest.mark.parametrize("name", ["..", "../../etc", "a/../b"])
+def test_hostile_51_a_credential_is_written_where_its_name_is_a_name(
+    script: Scripted, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["credential", "worker", name]) == 2
+    assert not script.asked
+    assert "is not an id" in capsys.readouterr().err
 
 
 def test_join_command_is_one_line_with_the_secret_in_a_pipe(

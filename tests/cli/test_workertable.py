@@ -45,10 +45,16 @@ def worker(**changed: Any) -> Worker:
 def test_a_line_for_each() -> None:
     assert workertable.narrow([W1, POOL2]) == (
         "WORKER   STATE     CPUS   GIB      GPUS  TASKS  CACHED  STAYS  LABELS\n"
-        "w1       joined    0.5/2  0.1/4    1/2   1      3       1h59m  room=cellar\n"
         "pool1:2  cordoned  0/64   0/502.9  -     0      0       -      (only builds)\n"
+        "w1       joined    0.5/2  0.1/4    1/2   1      3       1h59m  room=cellar\n"
         "pool1:2 is cordoned · let it go on: wasmgrid uncordon pool1:2\n"
     )
+
+
+def test_ids_as_people_count() -> None:
+    shuffled = [worker(id=name) for name in ("w10", "two:2", "w2", "two", "1a", "two:10", "")]
+    lines = workertable.narrow(shuffled).splitlines()[1:]
+    assert [line.split("  ")[0] for line in lines] == ["", "1a", "two", "two:2", "two:10", "w2", "w10"]
 
 
 def test_no_worker_at_all() -> None:

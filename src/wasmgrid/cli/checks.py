@@ -36,13 +36,19 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str | None = None
 
 
-def everything() -> Iterator[Check]:
-    """All checks, each as it is done."""
+def everything(server: str | None = None) -> Iterator[Check]:
+    """All checks, each as it is done; the last are of `server`, or of the configured ones."""
     for name, check in _CHECKS.items():
-        try:
-            yield from check(name)
-        except WasmgridError as error:
-            yield Check(name=name, state="fail", found=error.message, remedy=error.hint)
+        yield from _told(name, check(name))
+    yield from _told("server", _server("server", server))
+
+
+def _told(name: str, checks: Iterator[Check]) -> Iterator[Check]:
+    """`checks`, the last of them a failure where one is raised."""
+    try:
+        yield from checks
+    except WasmgridError as error:
+        yield Check(name=name, state="fail", found=error.message, remedy=error.hint)
 
 
 def _python(name: str) -> Iterator[Check]:
@@ -136,17 +142,17 @@ def _toolchains(name: str) -> Iterator[Check]:
             yield Check(name=name, state="ok", found=found + (" (your own)" if tool.users_own else ""))
 
 
-def _server(name: str) -> Iterator[Check]:
+def _server(name: str, named: str | None) -> Iterator[Check]:
     from wasmgrid.sdk import calls, endpoint  # noqa: PLC0415
     from wasmgrid.sdk.client import Client  # noqa: PLC0415
 
-    urls = endpoint.configured()
+    urls = endpoint.configured(named)
     if not urls and Home.default().endpoint() is None:
         yield Check(name=name, state="ok", found="none runs (run and submit start one)")
         return
     for url in urls or (None,):  # each by itself: one that is away must not hide behind one that is not
         yield from _one_server(name, url)
-    with Client() as client:
+    with Client(named) as client:
         workers = client.send(calls.workers()).workers
     there = [worker for worker in workers if worker.state == "joined"]
     closed = [worker.id for worker in workers if worker.state != "joined"]
@@ -183,5 +189,4 @@ _CHECKS: dict[str, Callable[[str], Iterator[Check]]] = {
     "sandbox": _sandbox,
     "runner": _runner,
     "toolchain": _toolchains,
-    "server": _server,
 }

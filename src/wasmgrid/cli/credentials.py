@@ -31,7 +31,7 @@ def credential() -> None:
 
 
 @credential.command()
-@click.argument("name")
+@click.argument("name", type=options.Name(), metavar="NAME")
 @_into
 @options.server
 def worker(name: str, output: str | None, server: str | None) -> int:
@@ -43,7 +43,7 @@ def worker(name: str, output: str | None, server: str | None) -> int:
 
 
 @credential.command()
-@click.argument("name")
+@click.argument("name", type=options.Name(), metavar="NAME")
 @_into
 @options.server
 def server(name: str, output: str | None, server: str | None) -> int:
@@ -68,7 +68,7 @@ def list_(as_json: bool, server: str | None) -> int:
 
 
 @credential.command()
-@click.argument("name")
+@click.argument("name", type=options.Name(), metavar="NAME")
 @options.server
 def revoke(name: str, server: str | None) -> int:
     """End a credential: whoever holds it is cut off, and their tasks go elsewhere."""

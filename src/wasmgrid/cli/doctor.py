@@ -17,7 +17,8 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 @click.command()
 @options.as_json
-def doctor(as_json: bool) -> int:
+@options.server
+def doctor(as_json: bool, server: str | None) -> int:
     """Check this machine: what holds compilers and guests, what is installed, what runs; with what to do about it.
 
     Exit code 125 where something fails.
@@ -25,7 +26,7 @@ def doctor(as_json: bool) -> int:
     from wasmgrid.cli import checks  # noqa: PLC0415 -- its name is a command's help until it runs
 
     found = []
-    for check in checks.everything():
+    for check in checks.everything(server):
         found.append(check)
         if not as_json:
             mark = f"{check.state:<4}"

@@ -112,6 +112,8 @@ def _detach(given: dict[str, Any], *, as_json: bool) -> int:
         shown = {"url": endpoint.url, "pid": endpoint.pid, "home": str(home), "log": str(log)}
         return print_json(msgspec.json.encode(shown))
     say(f"grid ready at {endpoint.url} · pid {endpoint.pid} · home {home} · log {log} · stop: wasmgrid down")
+    if given["listen"] is not None:
+        say("other machines join it with the line that is printed by: wasmgrid join-command")
     return 0
 
 

@@ -24,7 +24,7 @@ _ATTEMPTS = 20  # of names, while others make credentials too
 
 
 @click.command("join-command")
-@click.argument("name", required=False)
+@click.argument("name", type=options.Name(), required=False, metavar="[NAME]")
 @options.server
 def join_command(name: str | None, server: str | None) -> int:
     """Print one line to paste on another machine with wasmgrid: a worker starts there and joins this grid.

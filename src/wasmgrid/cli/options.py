@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from wasmgrid.core import limits
+from wasmgrid.core.errors import InvalidField
 from wasmgrid.core.units import parse_duration, parse_size
+from wasmgrid.core.worker import check_id, check_worker_id
 from wasmgrid.sdk.given import GivenInput
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -87,6 +89,32 @@ class InputArgument(click.ParamType[GivenInput]):
         if not given.path.exists():
             self.fail(f"there is no {str(given.path)!r}", param, ctx)
         return given
+
+
+class Name(click.ParamType[str]):
+    """A credential's name."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name, which may become part of subjects and paths."""
+        try:
+            return check_id(value, field=self.name)
+        except InvalidField as error:
+            self.fail(error.message, param, ctx)
+
+
+class WorkerId(click.ParamType[str]):
+    """A worker's id."""
+
+    name = "worker"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """NAME or NAME:K."""
+        try:
+            return check_worker_id(value, field=self.name)
+        except InvalidField as error:
+            self.fail(f"{error.message}; list them: wasmgrid workers", param, ctx)
 
 
 class JobId(click.ParamType[int | str]):

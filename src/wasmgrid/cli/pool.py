@@ -17,7 +17,7 @@ from wasmgrid.sdk import calls, views
 from wasmgrid.sdk.client import Client
 
 _POLL_S = 0.2
-_worker_ids = click.argument("workers", nargs=-1, required=True, metavar="WORKER...")
+_worker_ids = click.argument("workers", type=options.WorkerId(), nargs=-1, required=True, metavar="WORKER...")
 
 
 @click.command()

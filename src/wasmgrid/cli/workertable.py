@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from wasmgrid.cli.tables import table
@@ -20,6 +21,7 @@ def narrow(found: Sequence[Worker]) -> str:
     """One line for each, within 80 columns where its name allows; below, why some take nothing new."""
     if not found:
         return _NOBODY
+    found = sorted(found, key=_place)
     rows = [
         [
             worker.id,
@@ -45,7 +47,12 @@ def narrow(found: Sequence[Worker]) -> str:
 
 def wide(found: Sequence[Worker]) -> str:
     """A block for each worker, with everything that is known of it."""
-    return "\n".join(_block(worker) for worker in found) or _NOBODY
+    return "\n".join(_block(worker) for worker in sorted(found, key=_place)) or _NOBODY
+
+
+def _place(worker: Worker) -> tuple[tuple[int, str], ...]:
+    """Ids as people count: w2 before w10, a credential's workers together."""
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", worker.id[:80]))
 
 
 def remaining(seconds: float | None) -> str:

@@ -95,6 +95,8 @@ def unreachable(url: str, error: BaseException, *, asked: bool = True) -> Unreac
         reason = error.strerror.lower()
     else:
         reason = str(error) or type(error).__name__
+        if url.startswith("http://"):  # what speaks TLS hangs up on who does not
+            hint = f"if it serves other machines it speaks TLS: write {url.replace('http://', 'https://', 1)}"
     kind = Unreachable if asked else NotAsked
     return kind(f"the server at {url} cannot be reached ({reason})", hint=hint)
 
