@@ -80,11 +80,11 @@ def test_what_is_asked_of_a_worker_that_is_not_there_changes_nothing() -> None:
 
 def test_a_worker_that_fails_what_succeeds_elsewhere_is_quarantined() -> None:
     led = leader()
-    join(led)
+    join(led, worker=info(labels={"fast": "yes"}))
     join(led, worker=info("w2"))
     saved: list[events.SaveWorker] = []
     for job_id in range(1, 12):
-        commands = arrive(led, job_id)
+        commands = arrive(led, job_id, prefer={"fast": "yes"})
         while view(led).state == "joined":
             [assign] = sent(commands, wire.Assign)
             [worker_id] = [task.worker_id for task in led.state.tasks if task.attempt == assign.attempt]

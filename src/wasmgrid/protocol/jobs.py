@@ -7,6 +7,7 @@ from datetime import datetime
 
 from wasmgrid.core.job import StoredSpec, TaskResult
 from wasmgrid.core.lifecycle import FINISHED, JobEvent, JobState, advance
+from wasmgrid.core.limits import Limits
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.protocol.events import FinishedJob, JobArrived
 from wasmgrid.scheduling.shape import Shape, run_shape
@@ -26,6 +27,7 @@ class Job:
     task_count: int
     old: bool
     shape: Shape
+    limits: Limits
     module_sha256: str | None
     state: JobState
     shown_state: JobState
@@ -53,6 +55,7 @@ class Job:
             task_count=event.task_count,
             old=event.old,
             shape=run_shape(event.spec),
+            limits=event.spec.limits,
             module_sha256=event.module_sha256,
             state=state,
             shown_state=state,

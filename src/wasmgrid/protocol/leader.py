@@ -162,7 +162,7 @@ class Leader:
 
 
 def _run_work(job: Job, task: Task, gpus: tuple[int, ...]) -> RunWork:
-    spec, limits = job.spec, job.spec.limits
+    spec, limits = job.spec, job.limits
     if task.shape.need.memory_mb != limits.memory_mb:  # after an out_of_memory it gets more
         limits = replace(limits, memory_mb=task.shape.need.memory_mb)
     return RunWork(
