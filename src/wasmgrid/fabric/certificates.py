@@ -9,6 +9,7 @@ import datetime as dt
 import fcntl
 import ipaddress
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from wasmgrid.home import Home, write_atomically
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _ANYWHERE = {"", "0.0.0.0", "::"}  # where a server may listen, and no client finds it  # noqa: S104
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*")
 _AUTHORITY_DAYS, _SERVER_DAYS, _RENEW_DAYS = 3650, 825, 90
 _SKEW = dt.timedelta(hours=1)  # a clock elsewhere may be behind ours
 
@@ -158,10 +160,11 @@ def _issued(found: x509.Certificate, ca: x509.Certificate) -> bool:
 def _name(host: str) -> x509.GeneralName:
     with suppress(ValueError):
         return x509.IPAddress(ipaddress.ip_address(host))
-    try:
-        return x509.DNSName(host.encode("idna").decode("ascii"))
-    except ValueError:
-        raise InvalidField(f"{host!r} is neither a host name nor an address", field="host") from None
+    with suppress(ValueError):
+        name = host.encode("idna").decode("ascii")
+        if _HOST.fullmatch(name):
+            return x509.DNSName(name)
+    raise InvalidField(f"{host!r} is neither a host name nor an address", field="host")
 
 
 def _usage(**granted: bool) -> x509.KeyUsage:

@@ -43,10 +43,12 @@ class Link(Client):
     def __init__(self, *, wanted: bool) -> None:
         super().__init__()
         self._wanted = wanted
+        self.introduced = False  # the credential was sent
 
     def _connect_command(self) -> bytes:
         if self._wanted and not self._server_info.get("tls_required"):
             raise nats.errors.Error("TLS is wanted, and the server has none")
+        self.introduced = True
         return bytes(super()._connect_command())
 
 
@@ -121,9 +123,12 @@ async def open_link(
                 hint=f"set max_payload to 1MB there (at least {MIN_PAYLOAD_BYTES})",
             )
     except BaseException as error:
+        why = errors[0] if errors and isinstance(error, nats.errors.NoServersError) else error  # it names no reason
         await close_link(client)
         if isinstance(error, (OSError, TimeoutError, nats.errors.Error, ValueError)):
-            reason = _reason(errors[0] if errors else error)
+            reason = _reason(why)
+            if client.introduced and isinstance(why, (BrokenPipeError, ConnectionResetError)):
+                reason = f"authorization violation ({reason})"  # it hangs up faster than its word about it arrives
             raise Unreachable(f"no fabric at {server}: {reason}") from error
         raise
     return client
