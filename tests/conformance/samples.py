@@ -6,7 +6,8 @@ import asyncio
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,13 +41,19 @@ class Adapter(ABC):
         """Run `test` with this store open; again to see what is there after a restart."""
 
         async def opened() -> None:
-            store = await Store.open(self.home, url=self.url)
-            try:
+            async with self.opened() as store:
                 await test(store)
-            finally:
-                await store.close()
 
         asyncio.run(asyncio.wait_for(opened(), 120))
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Store]:
+        """This store, open for the block."""
+        store = await Store.open(self.home, url=self.url)
+        try:
+            yield store
+        finally:
+            await store.close()
 
     @abstractmethod
     async def damage(self, store: Store, sha256: str, data: bytes) -> None:
@@ -93,9 +100,15 @@ class RowAdapter(Adapter):
     def on_their_way(self) -> list[Path]:
         return list((self.home / "store" / "incoming").iterdir())
 
-    def beside(self) -> RowAdapter:
-        """The same database as another server has it open."""
-        return replace(self, home=self.home.with_name("second"))
+    def run_two(self, test: Callable[[Store, Store], Awaitable[None]]) -> None:
+        """Run `test` with the store open twice, as two servers have it."""
+        second = replace(self, home=self.home.with_name("second"))
+
+        async def opened() -> None:
+            async with self.opened() as one, second.opened() as other:
+                await test(one, other)
+
+        asyncio.run(asyncio.wait_for(opened(), 120))
 
 
 def blob_file(store: Store, sha256: str) -> Path:
@@ -139,7 +152,9 @@ def finished(job_id: int, state: JobState = JobState.SUCCEEDED, at: datetime = N
     return FinishedJob(job_id=job_id, state=state, started_at=started, finished_at=at, **given)  # type: ignore[arg-type]
 
 
-def ended(job_id: int, attempt: int = 1, *, index: int = 0, crash: bool = False, kind: str = "run") -> EndedAttempt:
+def ended(
+    job_id: int, attempt: int = 1, *, index: int = 0, crash: bool = False, retry: bool = False, kind: str = "run"
+) -> EndedAttempt:
     """An attempt that gave nothing."""
     return EndedAttempt(
         kind=kind,
@@ -150,6 +165,7 @@ def ended(job_id: int, attempt: int = 1, *, index: int = 0, crash: bool = False,
         reason="the worker was lost",
         ended_at=NOW,
         counts_as_crash=crash,
+        counts_as_retry=retry,
     )
 
 

@@ -163,12 +163,12 @@ def test_unfinished_jobs_come_with_what_is_known_of_their_tasks(adapter: Adapter
         young = (await store.submit(building_job())).id
         await store.record(
             term,
-            results=[result(over), result(array, 2), result(array, 0)],
+            results=[result(over), result(array, 2, outcome=exited(3)), result(array, 0)],
             ended=[
                 ended(array, 5, index=1, crash=True),
                 ended(array, 6, index=1),
                 ended(array, 6, index=1),  # said twice, counted once
-                ended(array, 7, index=3),
+                ended(array, 7, index=3, retry=True),
                 ended(young, 8, kind="build"),
             ],
             finished=[finished(over)],
@@ -176,6 +176,8 @@ def test_unfinished_jobs_come_with_what_is_known_of_their_tasks(adapter: Adapter
         first, second = await store.unfinished()
         assert (first.id, first.tenant, first.spec, first.task_count) == (array, "other", spec, 4)
         assert (first.done, first.attempts, first.crashes) == ([0, 2], {1: 2, 3: 1}, {1: 1})
+        assert (first.failed, first.cancelled, first.retries) == (True, False, {3: 1})
+        assert (second.failed, second.cancelled, second.retries) == (False, False, {})
         assert (second.id, second.state, second.module_sha256) == (young, JobState.BUILDING, None)
         assert (second.done, second.attempts, second.crashes) == ([], {}, {})
         assert [open_job.id for open_job in await store.unfinished(limit=1)] == [array]

@@ -221,7 +221,10 @@ class Leading:
                 old=old,
                 age_s=job.age_s,
                 done=job.done,
+                failed=job.failed,
+                cancelled=job.cancelled,
                 crashes=job.crashes,
+                tries=job.retries,
             )
         )
 

@@ -170,6 +170,7 @@ def _ended_row(ended: events.EndedAttempt) -> rows.EndedAttempt:
         reason=ended.reason,
         ended_at=datetime.now(UTC),
         counts_as_crash=ended.crashed,
+        counts_as_retry=ended.retried,
     )
 
 

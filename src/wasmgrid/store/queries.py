@@ -52,7 +52,7 @@ _open_ids = (
 _page = _open_ids.subquery()
 _open = sa.select(jobs).where(jobs.c.id.in_(sa.select(_page.c.id))).order_by(jobs.c.id)
 _open_done = (
-    sa.select(results.c.job_id, results.c.task_index)
+    sa.select(results.c.job_id, results.c.task_index, results.c.succeeded, results.c.outcome)
     .where(results.c.job_id.in_(sa.select(_page.c.id)))
     .order_by(results.c.job_id, results.c.task_index)
 )
@@ -62,6 +62,7 @@ _open_attempts = (
         attempts.c.task_index,
         sa.func.count(),
         sa.func.sum(sa.cast(attempts.c.counts_as_crash, sa.Integer)),
+        sa.func.sum(sa.cast(attempts.c.counts_as_retry, sa.Integer)),
     )
     .where(attempts.c.kind == "run", attempts.c.subject_id.in_(sa.select(_page.c.id)))
     .group_by(attempts.c.subject_id, attempts.c.task_index)
@@ -120,14 +121,23 @@ def unfinished(
     if not rows:
         return []
     done: dict[int, list[int]] = {}
-    for job_id, index in connection.execute(_open_done, page):
+    failed: set[int] = set()
+    cancelled: set[int] = set()
+    for job_id, index, succeeded, outcome in connection.execute(_open_done, page):
         done.setdefault(job_id, []).append(index)
+        if outcome == OutcomeKind.CANCELLED:
+            cancelled.add(job_id)
+        if not succeeded:
+            failed.add(job_id)
     tried: dict[int, dict[int, int]] = {}
     crashes: dict[int, dict[int, int]] = {}
-    for job_id, index, count, crashed in connection.execute(_open_attempts, page):
+    retries: dict[int, dict[int, int]] = {}
+    for job_id, index, count, crashed, retried in connection.execute(_open_attempts, page):
         tried.setdefault(job_id, {})[index] = count
         if crashed:
             crashes.setdefault(job_id, {})[index] = crashed
+        if retried:
+            retries.setdefault(job_id, {})[index] = retried
     return [
         OpenJob(
             id=row.id,
@@ -141,7 +151,10 @@ def unfinished(
             cancel_requested=row.cancel_requested_at is not None,
             task_count=row.task_count,
             done=done.get(row.id, []),
+            failed=row.id in failed,
+            cancelled=row.id in cancelled,
             crashes=crashes.get(row.id, {}),
+            retries=retries.get(row.id, {}),
             attempts=tried.get(row.id, {}),
         )
         for row in rows
@@ -175,6 +188,7 @@ def ended_attempts(connection: sa.Connection, tenant: str, job_id: int) -> list[
             reason=row.reason,
             ended_at=row.ended_at,
             counts_as_crash=row.counts_as_crash,
+            counts_as_retry=row.counts_as_retry,
         )
         for row in connection.execute(_attempts, {"tenant": tenant, "job_id": job_id})
     ]

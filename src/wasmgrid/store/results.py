@@ -87,6 +87,7 @@ def _attempt_row(attempt: EndedAttempt, owners: dict[int, tuple[str, int]]) -> d
         "reason": attempt.reason,
         "ended_at": attempt.ended_at,
         "counts_as_crash": attempt.counts_as_crash,
+        "counts_as_retry": attempt.counts_as_retry,
     }
 
 

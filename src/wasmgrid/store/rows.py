@@ -42,7 +42,10 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndedAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt that ended without ending its task: `kind` is run or build, `id` the job's or the build's number."""
+    """An attempt that ended without ending its task: `kind` is run or build, `id` the job's or the build's number.
+
+    It counts towards the crash limit, or used up one of the user's retries, or neither (its worker was lost).
+    """
 
     kind: str
     id: int
@@ -52,6 +55,7 @@ class EndedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     ended_at: datetime
     counts_as_crash: bool = False
+    counts_as_retry: bool = False
 
 
 class FinishedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +73,9 @@ class FinishedJob(msgspec.Struct, frozen=True, kw_only=True):
 class OpenJob(msgspec.Struct, frozen=True, kw_only=True):
     """An unfinished job as a leader takes it up; `state` is building or queued.
 
-    `done` are the indexes that have a result, `attempts` counts per index the attempts that ended without one, and
-    `crashes` how many of those count as crashes. Indexes with none are left out. `age_s` is how long ago it was
+    `done` are the indexes that have a result (`failed`: one of them did not succeed, `cancelled`: one was cancelled).
+    `attempts` counts per index the attempts that ended without one, `crashes` and `retries` how many of those count as
+    such. Indexes with none are left out. `age_s` is how long ago it was
     submitted; both it and `submitted_at` are by the database's clock.
     """
 
@@ -85,7 +90,10 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested: bool
     task_count: int
     done: list[int] = []
+    failed: bool = False
+    cancelled: bool = False
     crashes: dict[int, int] = {}
+    retries: dict[int, int] = {}
     attempts: dict[int, int] = {}
 
 

@@ -115,6 +115,7 @@ attempts = sa.Table(  # that ended without ending their task
     sa.Column("reason", Words, nullable=False),
     sa.Column("ended_at", Moment, nullable=False),
     sa.Column("counts_as_crash", sa.Boolean, nullable=False),
+    sa.Column("counts_as_retry", sa.Boolean, nullable=False),
 )
 
 blob_refs = sa.Table(  # which blobs a job and its results name, except modules

@@ -13,6 +13,7 @@ def upgrade() -> None:
     """Several servers: leadership that is renewed, workers that are held, credentials, blobs in the database."""
     _leadership()
     _workers()
+    _attempts()
     op.create_table(
         "credentials",
         sa.Column("public_key", sa.String(length=64), nullable=False),
@@ -65,6 +66,15 @@ def _workers() -> None:
     with op.batch_alter_table("workers", schema=None) as batch_op:
         batch_op.alter_column("hold", existing_type=sa.Text(), nullable=False)
         batch_op.alter_column("note", existing_type=sa.Text(), nullable=False)
+
+
+def _attempts() -> None:
+    """Which attempts used up a retry was not kept before."""
+    with op.batch_alter_table("attempts", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("counts_as_retry", sa.Boolean(), nullable=True))
+    op.execute(sa.update(sa.table("attempts", sa.column("counts_as_retry"))).values(counts_as_retry=sa.false()))
+    with op.batch_alter_table("attempts", schema=None) as batch_op:
+        batch_op.alter_column("counts_as_retry", existing_type=sa.Boolean(), nullable=False)
 
 
 def _blobs() -> None:
