@@ -18,7 +18,9 @@ import psutil
 import pytest
 from tests.processes import runs
 
-from wasmgrid.core.errors import Unreachable
+from wasmgrid.core.errors import InvalidField, Unavailable, Unreachable
+from wasmgrid.fabric import credentials, embedded
+from wasmgrid.fabric.authorization import User
 from wasmgrid.fabric.connection import Fabric
 from wasmgrid.fabric.embedded import EmbeddedNats
 from wasmgrid.home import FabricEndpoint, Home
@@ -139,5 +141,100 @@ def test_it_is_started_again_when_it_dies(in_grid: InGrid, eventually: Eventuall
 
         await eventually(another)
         await grid.connect()
+
+    in_grid(test)
+
+
+def test_one_that_hangs_is_killed_and_started_again(
+    in_grid: InGrid, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_CHECK_EVERY_S", 0.05)
+    monkeypatch.setattr(embedded, "_CHECK_WAIT_S", 1.0)
+
+    async def test(grid: Any) -> None:
+        first = grid.nats.pid
+        fabric = await grid.connect()
+        os.kill(first, signal.SIGSTOP)
+
+        async def another() -> bool:
+            return grid.nats.pid not in {None, first} and await fabric.reachable(1.0)
+
+        await eventually(another)
+        assert not runs(first)
+
+    in_grid(test)
+
+
+def test_beyond_loopback_it_has_tls_for_all_and_keeps_its_port_and_credential(tmp_path: Path) -> None:
+    async def once(listen: str | None) -> tuple[FabricEndpoint, int]:
+        nats = EmbeddedNats(Home(tmp_path / "home").create(), listen=listen)
+        try:
+            endpoint = await nats.start()
+            fabric = await Fabric.connect(endpoint, name="near", wait_s=DEADLINE_S)
+            await fabric.close()
+            return endpoint, nats.port
+        finally:
+            await nats.stop()
+
+    endpoint, port = asyncio.run(once("0.0.0.0:0"))
+    assert endpoint.url == f"tls://127.0.0.1:{port}"
+    assert endpoint.ca is not None
+    assert asyncio.run(once(f"0.0.0.0:{port}")) == (endpoint, port)
+    plain, _ = asyncio.run(once(None))  # and back to this machine alone
+    assert plain == FabricEndpoint(
+        url=f"nats://127.0.0.1:{port}", user=endpoint.user, password=endpoint.password, embedded=True
+    )
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_said(tmp_path: Path) -> None:
+    async def test() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            listen = f"127.0.0.1:{taken.getsockname()[1]}"
+            nats = EmbeddedNats(Home(tmp_path / "home").create(), listen=listen)
+            with pytest.raises(Unavailable, match="taken"):
+                await nats.start()
+            await nats.stop()
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("listen", ["", "host", "host:", "host:x", "host:99999", "[::1"])
+def test_an_address_that_is_none_is_refused(tmp_path: Path, listen: str) -> None:
+    with pytest.raises(InvalidField, match="HOST:PORT"):
+        EmbeddedNats(Home(tmp_path), listen=listen)
+
+
+def test_credentials_are_admitted_again_after_a_crash_and_no_seed_is_written(
+    in_grid: InGrid, eventually: Eventually
+) -> None:
+    async def test(grid: Any) -> None:
+        seed, public_key = credentials.make()
+        await grid.nats.reload([User(name="w1", kind="worker", public_key=public_key)])
+        first = grid.nats.pid
+        os.kill(first, signal.SIGKILL)
+
+        async def another() -> bool:
+            return grid.nats.pid not in {None, first}
+
+        await eventually(another)
+        worker = FabricEndpoint(url=grid.endpoint.url, seed=seed)
+        fabric = await Fabric.connect(worker, name="w1", inbox="w1", wait_s=DEADLINE_S)
+        assert await fabric.reachable(DEADLINE_S)
+        await fabric.close()
+        for path in grid.home.path.rglob("*"):
+            assert path.is_dir() or seed not in path.read_text(errors="replace")
+
+    in_grid(test)
+
+
+def test_many_reloads_at_once_end_with_the_last(in_grid: InGrid) -> None:
+    async def test(grid: Any) -> None:
+        made = [(f"w{number}", *credentials.make()) for number in range(5)]
+        users = [User(name=name, kind="worker", public_key=key) for name, _, key in made]
+        await asyncio.gather(*(grid.nats.reload(users[: number + 1]) for number in range(5)))
+        for name, seed, _ in made:
+            endpoint = FabricEndpoint(url=grid.endpoint.url, seed=seed)
+            fabric = await Fabric.connect(endpoint, name=name, inbox=name, wait_s=DEADLINE_S)
+            await fabric.close()
 
     in_grid(test)

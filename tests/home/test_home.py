@@ -144,6 +144,19 @@ def test_fabric_round_trip_is_private_and_its_password_is_not_shown(home: Home) 
     assert "very secret" not in repr(endpoint)
 
 
+def test_fabric_round_trip_with_a_seed_and_an_authority(home: Home) -> None:
+    endpoint = FabricEndpoint(url="tls://a:4222, tls://b:4222", seed="very secret", ca="PEM")
+    home.write_fabric(endpoint)
+    assert home.fabric() == endpoint
+    assert endpoint.servers == ["tls://a:4222", "tls://b:4222"]
+    assert "very secret" not in repr(endpoint)
+
+
+def test_a_fabric_file_of_an_older_version_is_read(home: Home) -> None:
+    home.fabric_file.write_text('{"url": "nats://a", "user": "u", "password": "p", "embedded": true}')
+    assert home.fabric() == FabricEndpoint(url="nats://a", user="u", password="p", embedded=True)
+
+
 def test_it_is_light() -> None:
     """A status command reads the home; it must not pay for what it does not use."""
     code = "import sys, wasmgrid.home; print(*(set(sys.modules) & {'msgspec', 'nats', 'asyncio', 'structlog'}))"

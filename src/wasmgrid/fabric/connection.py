@@ -105,6 +105,11 @@ class Fabric:
         """Whether there is a connection now, as far as this side knows."""
         return self._client is not None
 
+    @property
+    def server(self) -> str | None:
+        """The server that it is connected to, or was last."""
+        return self._server
+
     async def close(self) -> None:
         """Stop serving and leave; whoever still waits for an answer gets `TimedOutWaiting`."""
         if self._supervisor is not None:

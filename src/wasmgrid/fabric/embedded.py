@@ -265,11 +265,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 def _split(listen: str) -> tuple[str, int]:
     """The host and the port of "HOST:PORT", where an IPv6 address is in brackets."""
-    parsed = urlsplit(f"//{listen}")
-    try:
+    host, port = "", None
+    with contextlib.suppress(ValueError):
+        parsed = urlsplit(f"//{listen}")
         host, port = parsed.hostname or "", parsed.port
-    except ValueError:
-        port = None
     if port is None:
         raise InvalidField(f"{listen!r} is not HOST:PORT", field="listen")
     return host, port

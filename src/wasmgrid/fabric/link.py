@@ -25,6 +25,7 @@ from wasmgrid.home import FabricEndpoint
 
 MIN_PAYLOAD_BYTES = FRAME_BYTES + (64 << 10)  # a frame of a blob and what is around it
 _CLOSE_S = 2.0
+_FAILED_CLOSE_S = 0.2  # nothing is to be flushed, and nats-py waits for an end that a failed handshake never sees
 _NEVER_S = 10 * 365 * 86400  # nats-py's pings: `Fabric` probes by itself, because a cancelled ping ends its read loop
 
 _NOISE = "returning true from eof_received() has no effect when using ssl"  # nats-py's way to TLS; harmless
@@ -124,7 +125,7 @@ async def open_link(
             )
     except BaseException as error:
         why = errors[0] if errors and isinstance(error, nats.errors.NoServersError) else error  # it names no reason
-        await close_link(client)
+        await close_link(client, wait_s=_FAILED_CLOSE_S)
         if isinstance(error, (OSError, TimeoutError, nats.errors.Error, ValueError)):
             reason = _reason(why)
             if client.introduced and isinstance(why, (BrokenPipeError, ConnectionResetError)):
@@ -134,10 +135,10 @@ async def open_link(
     return client
 
 
-async def close_link(client: Client) -> None:
+async def close_link(client: Client, *, wait_s: float = _CLOSE_S) -> None:
     """Close without waiting long for a peer that takes nothing any more."""
     with contextlib.suppress(TimeoutError, OSError, nats.errors.Error):
-        await _bounded(client.close(), _CLOSE_S)
+        await _bounded(client.close(), wait_s)
 
 
 async def _bounded(work: Coroutine[None, None, None], wait_s: float) -> None:
