@@ -162,6 +162,17 @@ class ScriptedLeader:
 
         await self.until(wire.Heartbeat, runs)
 
+    async def stdout(self, attempt: int) -> bytes:
+        """What a live attempt wrote to stdout, once it wrote anything."""
+
+        async def written() -> bytes:
+            asked = wire.TailRequest(attempt=attempt, wait_s=1.0)
+            answer = await self.fabric.request(subjects.worker(self.worker_id), asked, timeout_s=DEADLINE_S)
+            assert isinstance(answer, wire.TailChunk)
+            return answer.stdout
+
+        return await until(written)
+
     async def _hear(self, message: wire.Message, _reply: str) -> None:
         self.heard.append(message)
         if isinstance(message, wire.Heartbeat) and message.term < self.term:
