@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 from tests.chaos.infrastructure import Nats, Postgres
 from tests.chaos.network import Cut, Machine, Network, why_not
-from tests.chaos.parts import Part, wait
+from tests.chaos.parts import GONE_S, Part, wait
 from tests.e2e.grid import WASMGRID
 
 from wasmgrid.core.errors import WasmgridError
@@ -112,6 +114,13 @@ class ChaosGrid:
                 return {one.id for one in client.send(calls.workers()).workers if one.state == "joined"}
         return set()
 
+    def leader(self) -> str:
+        """The server that leads by the store's word, or "" where none does or it has not begun to."""
+        with self.database() as database:
+            row = database.execute("SELECT term FROM leadership WHERE NOT released").fetchone()
+        told = re.compile(rf"\bleading\b.* term={row[0] if row else 0}(?!\d)")  # as a new leader logs it
+        return next((name for name in self.servers if told.search(self._log_of(name))), "")
+
     @contextlib.contextmanager
     def client(self, server: str, *, timeout_s: float = 30.0) -> Iterator[Client]:
         """A client on that server's machine. Raises `Unreachable` where the server has not said where it listens."""
@@ -142,9 +151,14 @@ class ChaosGrid:
 
     def end(self) -> None:
         """End all of it, whatever state it is in."""
-        for part in self.parts.values():
-            if part.alive:
-                part.kill()
+        running = [part for part in self.parts.values() if part.alive]
+        families = [one for part in running for one in part.family()]
+        for part in running:
+            part.shoot()
+        for part in running:
+            part.reap()
+        _, alive = psutil.wait_procs(families, timeout=GONE_S)
+        assert not alive, f"left behind: {alive}"
         if self.network is not None:
             self.network.close()
 
@@ -152,25 +166,29 @@ class ChaosGrid:
         """The end of what every process said."""
         return "\n".join(f"-- {name}\n{part.said(2000)}" for name, part in self.parts.items())
 
+    def _log_of(self, server: str) -> str:
+        logs = sorted((self.home(server) / "logs").glob("server.log*"))
+        return "\n".join(log.read_text(errors="replace") for log in logs)
+
     def _machine(self, name: str) -> Machine:
         return Machine(name) if self.network is None else self.network.machine(name)
 
     def _server(self, name: str) -> None:
-        home = Home(self.home(name)).create()
-        home.token_file.write_text(TOKEN + "\n", encoding="ascii")
+        Home(self.home(name)).create()
         place = ["--store", self._postgres.url, "--nats", self._nats.url]
         credential = ["--nats-credential", str(self._nats.credential(name))]
-        self._add(name, ["server", "--port", "0", *place, *credential, "--lease", f"{LEASE_S:g}s"])
+        self._add(
+            name, ["server", "--port", "0", *place, *credential, "--lease", f"{LEASE_S:g}s"], WASMGRID_TOKEN=TOKEN
+        )
 
     def _worker(self, name: str) -> None:
         Home(self.home(name)).create()
-        builds = name in self.builders
-        kind = ["--memory-mb", "8192", "--builds-only"] if builds else ["--memory-mb", "1024"]
+        kind = ["builder", "--memory-mb", "8192"] if name in self.builders else ["worker", "--memory-mb", "1024"]
         credential = ["--credential", str(self._nats.credential(name))]
-        self._add(name, ["worker", "--cpus", "2", "--disk-mb", "256", *kind, *credential])
+        self._add(name, [*kind, "--cpus", "2", "--disk-mb", "256", "--drain-timeout", "3s", *credential])
 
-    def _add(self, name: str, words: list[str]) -> None:
-        environment = {"WASMGRID_HOME": str(self.home(name))}
+    def _add(self, name: str, words: list[str], **secrets: str) -> None:
+        environment = {"WASMGRID_HOME": str(self.home(name)), **secrets}
         log = self.directory / f"{name}.log"
         self.parts[name] = Part(name, self._machine(name), [WASMGRID, *words], log, environment)
 

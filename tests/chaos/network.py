@@ -81,8 +81,18 @@ class Network:
         if way is not Cut.OUT:
             self._drop(self._switch, self._cable(machine))
 
+    def silence(self, machine: Machine, towards: list[Machine]) -> None:
+        """Drop what that machine sends to those, and nothing else: they are still heard."""
+        for other in towards:
+            nobody = ("lladdr", "02:00:00:00:00:ff", "nud", "permanent", "dev", "eth0")
+            self._ip(machine, "neighbour", "replace", other.address, *nobody)
+
     def heal(self, machine: Machine) -> None:
         """Let every packet through again, whatever was cut."""
+        with machine.inside():
+            for other in self._machines.values():
+                words = ["ip", "neighbour", "del", other.address, "dev", "eth0"]
+                subprocess.run(words, capture_output=True, check=False)
         for where, device in ((machine, "eth0"), (self._switch, self._cable(machine))):
             with where.inside():
                 subprocess.run(["tc", "qdisc", "del", "dev", device, "root"], capture_output=True, check=False)

@@ -77,9 +77,13 @@ class Part:
         """kill -9, and wait until it and everything below it are gone."""
         family = self.family()
         self._signal(signal.SIGKILL)
-        self._reap()
+        self.reap()
         _, alive = psutil.wait_procs(family, timeout=GONE_S)
         assert not alive, f"outlived {self.name}: {alive}"
+
+    def shoot(self) -> None:
+        """kill -9, without waiting."""
+        self._signal(signal.SIGKILL)
 
     def end(self) -> int:
         """Ask it to stop, and wait; killed where it does not. Its exit code."""
@@ -89,7 +93,7 @@ class Part:
             self._wait(GONE_S)
         except subprocess.TimeoutExpired:
             self.kill()
-        return self._reap()
+        return self.reap()
 
     def pause(self, *, children: bool) -> None:
         """SIGSTOP: the process alone, or with everything below it, as when a virtual machine is paused."""
@@ -130,7 +134,8 @@ class Part:
         if self._process is not None:
             self._process.wait(within_s)
 
-    def _reap(self) -> int:
+    def reap(self) -> int:
+        """Wait for its end; its exit code."""
         if self._process is None:
             return 0
         code = self._process.wait(GONE_S)

@@ -19,31 +19,31 @@ def some(dice: random.Random) -> Program:
 
 def _short(dice: random.Random) -> Program:
     text = f"short {dice.randrange(5)}"
-    return Program("short", _wat(programs.prints(text)), lambda job: _printed(job, text))
+    return Program("short", small_wat(programs.prints(text)), lambda job: _printed(job, text))
 
 
 def _sleeps(dice: random.Random) -> Program:
     seconds = dice.choice([1.0, 2.0, 3.0])
     text = f"slept {seconds:g}"
-    return Program("sleeps", _wat(sleeper(seconds, text)), lambda job: _printed(job, f"{text}\n{text}\n"))
+    return Program("sleeps", small_wat(sleeper(seconds, text)), lambda job: _printed(job, f"{text}\n{text}\n"))
 
 
 def _fails(_dice: random.Random) -> Program:
-    return Program("exits with 3", _wat(programs.exits(3)), lambda job: _ended(job, "failed", "exited", 3))
+    return Program("exits with 3", small_wat(programs.exits(3)), lambda job: _ended(job, "failed", "exited", 3))
 
 
 def _retried(_dice: random.Random) -> Program:
-    spec = {**_wat(programs.exits(4)), "retries": 2}
+    spec = {**small_wat(programs.exits(4)), "retries": 2}
     return Program("tried three times", spec, lambda job: _ended(job, "failed", "exited", 4), own_failures=2)
 
 
 def _traps(_dice: random.Random) -> Program:
-    return Program("traps", _wat(programs.TRAP), lambda job: _ended(job, "failed", "trapped"))
+    return Program("traps", small_wat(programs.TRAP), lambda job: _ended(job, "failed", "trapped"))
 
 
 def _fresh_wat(dice: random.Random) -> Program:
     text = f"fresh {dice.getrandbits(48):x}"
-    return Program("new WAT", _wat(programs.prints(text)), lambda job: _printed(job, text))
+    return Program("new WAT", small_wat(programs.prints(text)), lambda job: _printed(job, text))
 
 
 def _fresh_c(dice: random.Random) -> Program:
@@ -58,7 +58,7 @@ def _broken_c(dice: random.Random) -> Program:
 
 def _cancelled(dice: random.Random) -> Program:
     after_s = dice.uniform(0.0, 2.0)
-    return Program("cancelled", _wat(sleeper(30.0, "long")), _was_cancelled, cancel_after_s=after_s)
+    return Program("cancelled", small_wat(sleeper(30.0, "long")), _was_cancelled, cancel_after_s=after_s)
 
 
 def _raced(dice: random.Random) -> Program:
@@ -67,7 +67,9 @@ def _raced(dice: random.Random) -> Program:
     def right(job: Json) -> bool:
         return _printed(job, "brief\nbrief\n") or _was_cancelled(job)
 
-    return Program("cancel races its end", _wat(sleeper(0.4, "brief")), right, cancel_after_s=dice.uniform(0.2, 0.8))
+    return Program(
+        "cancel races its end", small_wat(sleeper(0.4, "brief")), right, cancel_after_s=dice.uniform(0.2, 0.8)
+    )
 
 
 _WEIGHTS = {
@@ -84,7 +86,8 @@ _WEIGHTS = {
 }
 
 
-def _wat(text: str) -> Json:
+def small_wat(text: str) -> Json:
+    """A request for a program in WAT that takes little of a worker."""
     return _source("main.wat", text)
 
 

@@ -61,6 +61,17 @@ def test_a_cut_stops_its_way_and_heals(network: Network, way: Cut) -> None:
         assert passes(theirs, mine, patient)
 
 
+def test_a_machine_is_silent_towards_some_alone(network: Network) -> None:
+    one, other, third = (network.machine(name) for name in ("one", "other", "third"))
+    with datagrams(one) as mine, datagrams(other) as theirs, datagrams(third) as thirds:
+        network.silence(one, [other])
+        assert not passes(mine, theirs, 3)
+        assert passes(theirs, mine, int(DEADLINE_S / 0.2))
+        assert passes(mine, thirds, int(DEADLINE_S / 0.2))
+        network.heal(one)
+        assert passes(mine, theirs, int(DEADLINE_S / 0.2))
+
+
 def test_machines_have_loopbacks_of_their_own(network: Network) -> None:
     with network.machine("one").inside(), socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
