@@ -65,7 +65,8 @@ class Grid:
 
     def client(self) -> Client:
         """A client of it."""
-        return Client(self.url, self.token)
+        own = self.home / "tls" / "ca.pem"
+        return Client(self.url, self.token, ca=own if own.exists() else None)
 
     def file(self, name: str, text: str) -> Path:
         """A file in the directory where commands run."""

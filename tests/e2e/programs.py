@@ -19,6 +19,38 @@ TICKS = f"""(module
       (drop (call $poll (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 192)))
       (br $again))))"""
 
+
+def counts(lines: int) -> str:
+    """Prints `0000`, `0001`, ... on so many lines (at most 10,000), one per 20 ms, and ends."""
+    carry = "".join(
+        f"""
+      (i32.store8 (i32.const {at}) (i32.add (i32.load8_u (i32.const {at})) (i32.const 1)))
+      (br_if $again (i32.le_u (i32.load8_u (i32.const {at})) (i32.const 57)))
+      (i32.store8 (i32.const {at}) (i32.const 48))"""
+        for at in (19, 18, 17, 16)
+    )
+    return f"""(module
+  {_WASI} "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  {_WASI} "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\\10\\00\\00\\00\\05\\00\\00\\00")
+  (data (i32.const 16) "0000\\0a")
+  (func (export "_start") (local $left i32)
+    (local.set $left (i32.const {lines}))
+    (i32.store (i32.const 80) (i32.const 1))             ;; the subscription at 64: monotonic clock
+    (i64.store (i32.const 88) (i64.const 20000000))      ;; 20 ms
+    (loop $again
+      (if (i32.eqz (local.get $left)) (then (return)))
+      (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+      (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)))
+      (drop (call $poll (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 192))){carry})))"""
+
+
+def counted(lines: int) -> bytes:
+    """What `counts` prints."""
+    return b"".join(b"%04d\n" % number for number in range(lines))
+
+
 SPIN = '(module (memory (export "memory") 1) (func (export "_start") (loop $l (br $l))))'
 
 TRAP = '(module (memory (export "memory") 1) (func (export "_start") unreachable))'

@@ -91,8 +91,9 @@ def test_whose_certificates_are_trusted(home: Home, tmp_path: Path, monkeypatch:
     named.write_text("PEM")
     monkeypatch.setenv("WASMGRID_CA", str(named))
     assert endpoint.find().ca == named
+    assert endpoint.find(ca=own).ca == own
     monkeypatch.setenv("WASMGRID_CA", str(tmp_path / "none.pem"))
-    with pytest.raises(InvalidField, match="no file"):
+    with pytest.raises(InvalidField, match="with certificates"):
         endpoint.find()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, TypeVar
 
@@ -27,8 +28,15 @@ T = TypeVar("T")
 class AsyncClient:
     """Sends calls to one grid; any number of them at once. Same arguments and errors as `Client`."""
 
-    def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
-        found = endpoint.find(url, token)
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        ca: Path | str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        found = endpoint.find(url, token, ca)
         self.servers = Servers(found.urls)
         headers = {"User-Agent": f"wasmgrid/{__version__}"}
         if found.token:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 
@@ -31,12 +32,20 @@ class Client:
 
     `url` names its server (or several, comma-separated, of which any will do) and `token` opens it; they default to
     `$WASMGRID_SERVER` and `$WASMGRID_TOKEN`, then to the server that runs in the home. Certificates are checked against
-    `$WASMGRID_CA`, else the home's own authority, else the system's. Where a server does not answer, the next is asked
-    what may be asked twice. Every method raises a `WasmgridError`: the server's own, or `Unreachable`.
+    `ca` (a PEM file) or `$WASMGRID_CA`, else the home's own authority, else the system's. Where a server does not
+    answer, the next is asked what may be asked twice. Every method raises a `WasmgridError`: the server's own, or
+    `Unreachable`.
     """
 
-    def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
-        found = endpoint.find(url, token)
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        ca: Path | str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        found = endpoint.find(url, token, ca)
         self.servers = Servers(found.urls)
         self._tls = trusted(found)
         self._token = found.token

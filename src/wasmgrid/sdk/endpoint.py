@@ -14,6 +14,7 @@ SERVER_VARIABLE = "WASMGRID_SERVER"
 TOKEN_VARIABLE = "WASMGRID_TOKEN"  # noqa: S105 -- the name of a variable
 CA_VARIABLE = "WASMGRID_CA"
 DEFAULT_PORT = 3030
+COPY_CA = f"copy tls/ca.pem out of the server's home and name it: export {CA_VARIABLE}=ca.pem"
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -35,7 +36,7 @@ def configured(named: str | None = None) -> tuple[str, ...]:
     return tuple(base_url(each) for each in said.split(",") if each.strip())
 
 
-def find(named: str | None = None, token: str | None = None) -> Found:
+def find(named: str | None = None, token: str | None = None, ca: Path | str | None = None) -> Found:
     """The configured servers, else the one that runs in the home; raises `Unreachable` where there is neither."""
     home = Home.default()
     local = home.endpoint()
@@ -49,7 +50,7 @@ def find(named: str | None = None, token: str | None = None) -> Found:
     if shown is None and ours:
         # Only the home's own server is shown the home's token: another one could use it against this home.
         shown = _token_of(home)
-    return Found(urls, shown, _ca(home if ours else None))
+    return Found(urls, shown, _ca(ca, home if ours else None))
 
 
 def base_url(named: str) -> str:
@@ -93,14 +94,13 @@ def _token_of(home: Home) -> str | None:
         return None
 
 
-def _ca(home: Home | None) -> Path | None:
-    named = os.environ.get(CA_VARIABLE)
+def _ca(given: Path | str | None, home: Home | None) -> Path | None:
+    """The authorities that were named, else those of `home`; None for the system's."""
+    named = given or os.environ.get(CA_VARIABLE)
     if named:
         path = Path(named).expanduser()
         if not path.is_file():
-            raise InvalidField(
-                f"${CA_VARIABLE} names {named}, which is no file", hint="copy tls/ca.pem out of the server's home"
-            )
+            raise InvalidField(f"there is no {named} with certificates", hint=COPY_CA)
         return path
     own = home.path / "tls" / "ca.pem" if home is not None else None
     return own if own is not None and own.is_file() else None

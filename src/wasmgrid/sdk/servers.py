@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from wasmgrid.core.errors import InvalidField, Superseded, Unavailable, Unreachable, WasmgridError
 from wasmgrid.sdk.calls import Request
-from wasmgrid.sdk.endpoint import CA_VARIABLE, Found
+from wasmgrid.sdk.endpoint import CA_VARIABLE, COPY_CA, Found
 
 # Gone, or on its way out, or without a store: another server may be better off.
 AWAY = (Unreachable, Unavailable, Superseded)
@@ -88,7 +88,7 @@ def unreachable(url: str, error: BaseException, *, asked: bool = True) -> Unreac
         reason = "no such host"
     elif isinstance(error, ssl.SSLCertVerificationError):
         reason = f"its certificate is not trusted: {error.verify_message}"
-        hint = f"copy tls/ca.pem out of the server's home and name it: export {CA_VARIABLE}=ca.pem"
+        hint = COPY_CA
     elif isinstance(error, ssl.SSLError):
         reason, hint = "it does not speak TLS", f"write {url.replace('https://', 'http://', 1)}"
     elif isinstance(error, OSError) and error.strerror:
