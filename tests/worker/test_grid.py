@@ -19,6 +19,7 @@ from tests.worker.history import never_shared
 
 from wasmgrid.home import Home
 from wasmgrid.worker import starts
+from wasmgrid.worker.departure import EXIT_MISMATCH
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -28,6 +29,13 @@ WRONG_CLOCK = """
 import sys, time
 right = time.time
 time.time = lambda: right() + 3600.0
+from wasmgrid.worker.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+OLDER = """
+import sys
+from wasmgrid.core import wire
+wire.PROTOCOL_VERSION, wire._VERSION_BYTE = 1, bytes([1])
 from wasmgrid.worker.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -58,12 +66,14 @@ def worker(grid: Grid) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start workers: id and flags. They leave after the test."""
     started: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(worker_id: str, *flags: str, program: tuple[str, ...] = ("-m", "wasmgrid.worker")) -> Any:
+    def start(worker_id: str, *flags: str, program: str = "", joins: bool = True) -> subprocess.Popen[bytes]:
         with (grid.directory / "workers.log").open("ab") as log:
             words = ["--home", str(grid.home), "--id", worker_id, "--memory-mb", "4000", *flags]
-            process = subprocess.Popen([sys.executable, *program, *words], env=grid.environment, stderr=log)
+            command = ["-c", program] if program else ["-m", "wasmgrid.worker"]
+            process = subprocess.Popen([sys.executable, *command, *words], env=grid.environment, stderr=log)
         started[worker_id] = process
-        wait(lambda: worker_id in workers(grid), f"{worker_id} did not join")
+        if joins:
+            wait(lambda: worker_id in workers(grid), f"{worker_id} did not join")
         return process
 
     yield start
@@ -106,9 +116,14 @@ def attempts(grid: Grid, job_id: int) -> list[dict[str, Any]]:
     return found
 
 
+def history(grid: Grid, worker_id: str) -> list[starts.Entry]:
+    """What a worker wrote down."""
+    return list(starts.read(Home(grid.home).worker(worker_id)))
+
+
 def begun(grid: Grid, *worker_ids: str) -> list[starts.Began]:
     """Every start at these workers."""
-    entries = [entry for one in worker_ids for entry in starts.read(Home(grid.home).worker(one))]
+    entries = [entry for one in worker_ids for entry in history(grid, one)]
     return [entry for entry in entries if isinstance(entry, starts.Began) and entry.kind == "run"]
 
 
@@ -135,7 +150,7 @@ def test_two_tasks_never_share_a_gpu(grid: Grid, worker: Callable[..., Any]) -> 
     had = {entry.id: entry.gpus for entry in begun(grid, "gpus")}
     assert [len(had[job_id]) for job_id in jobs] == [int(count) for count in wants]
     assert set().union(*had.values()) == {0, 1}
-    assert never_shared(list(starts.read(Home(grid.home).worker("gpus"))))
+    assert never_shared(history(grid, "gpus"))
     assert "A100" in grid.text("why", str(never))
     grid.text("cancel", str(never))
 
@@ -173,8 +188,39 @@ def test_hostile_61_a_worker_that_was_stopped_brings_a_stale_result_that_is_refu
     assert [one["worker_id"] for one in ended] != [frozen]
 
 
+def test_hostile_69_a_fabric_that_freezes_for_a_lease_costs_a_run_and_no_result(
+    grid: Grid, worker: Callable[..., Any]
+) -> None:
+    worker("cut")
+    job_id = submit(grid, sleeper(600.0))
+    runs_at(grid, job_id)
+    [nats] = [one for one in grid.processes() if one.name() == "nats-server"]
+    nats.suspend()
+    try:
+        wait(lambda: any(isinstance(one, starts.Ended) for one in history(grid, "cut")), "its guest outlived its lease")
+        wait(lambda: attempts(grid, job_id), "its leader waits for it for ever")
+    finally:
+        nats.resume()
+    wait(lambda: len(begun(grid, "cut")) == 2, "the job did not begin again")
+    grid.text("cancel", str(job_id))
+    grid.wait_state(job_id, "cancelled")
+    assert [one["outcome"] for one in attempts(grid, job_id)] == [None, "cancelled"]
+
+
+def test_hostile_82_a_worker_of_another_protocol_version_says_what_to_do_and_ends(
+    grid: Grid, worker: Callable[..., Any]
+) -> None:
+    process = worker("older", program=OLDER, joins=False)
+    assert process.wait(DEADLINE_S) == EXIT_MISMATCH
+    said = (grid.directory / "workers.log").read_text()
+    assert "speaks protocol version" in said
+    assert "install the wasmgrid version of its servers" in said
+    assert "Traceback" not in said
+    assert not workers(grid)
+
+
 def test_hostile_70_a_clock_one_hour_off_costs_no_lease(grid: Grid, worker: Callable[..., Any]) -> None:
-    worker("clock", program=("-c", WRONG_CLOCK))
+    worker("clock", program=WRONG_CLOCK)
     job_id = submit(grid, sleeper(LEASE_S + 0.5))
     grid.wait_state(job_id, "succeeded")
     assert [one["outcome"] for one in attempts(grid, job_id)] == ["exited"]
@@ -208,5 +254,4 @@ def test_a_worker_whose_life_ends_gets_what_fits_into_it(grid: Grid, worker: Cal
 
 def begun_pid(grid: Grid, worker_id: str) -> int:
     """The process of a worker, by its own history."""
-    lives = [one for one in starts.read(Home(grid.home).worker(worker_id)) if isinstance(one, starts.Life)]
-    return lives[-1].pid
+    return [one for one in history(grid, worker_id) if isinstance(one, starts.Life)][-1].pid

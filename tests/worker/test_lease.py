@@ -1,4 +1,4 @@
-"""A worker whose lease lapses, whose leader is over, that died before, or that speaks another version."""
+"""A worker whose lease lapses, whose leader is over, or that died before."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from tests.worker.cut import proxy
 from tests.worker.rig import HELLO, SPIN, Rig, ended, in_rig, until, worker
 
 from wasmgrid.core import wire
-from wasmgrid.fabric import subjects
 from wasmgrid.worker import starts
-from wasmgrid.worker.departure import EXIT_MISMATCH
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -114,21 +112,5 @@ def test_a_killed_agent_tells_what_died_with_it(tmp_path: Path) -> None:
             assert (held.attempt, held.phase) == (1, "died")
         lives = [one for one in made.starts() if isinstance(one, starts.Life)]
         assert len({one.incarnation for one in lives}) == 2
-
-    in_rig(tmp_path, test)
-
-
-def test_hostile_82_a_worker_of_another_protocol_version_says_so_and_ends(tmp_path: Path) -> None:
-    async def test(made: Rig) -> None:
-        leader = await made.lead()
-        with worker(made.home.path) as process:
-            await leader.joined()
-            client = leader.fabric._client
-            assert client is not None
-            await client.publish(subjects.worker("w1"), wire.encode_notice("the other side speaks version 7"))
-            assert await ended(process) == EXIT_MISMATCH
-        assert "the other side speaks version 7" in made.said()
-        assert "install the wasmgrid version of its servers" in made.said()
-        assert "Traceback" not in made.said()
 
     in_rig(tmp_path, test)
