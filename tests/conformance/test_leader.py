@@ -177,6 +177,7 @@ def test_unfinished_jobs_come_with_what_is_known_of_their_tasks(adapter: Adapter
         assert (first.id, first.tenant, first.spec, first.task_count) == (array, "other", spec, 4)
         assert (first.done, first.attempts, first.crashes) == ([0, 2], {1: 2, 3: 1}, {1: 1})
         assert (first.failed, first.cancelled, first.retries) == (True, False, {3: 1})
+        assert first.latest == {1: 6, 3: 7}
         assert (second.failed, second.cancelled, second.retries) == (False, False, {})
         assert (second.id, second.state, second.module_sha256) == (young, JobState.BUILDING, None)
         assert (second.done, second.attempts, second.crashes) == ([], {}, {})

@@ -26,7 +26,13 @@ def agent() -> Agent:
 
 
 def assign(
-    attempt: int, *, job_id: int = 1, term: int = 2, seq: int = 1, slots: int = 1, gpus: list[int] | None = None
+    attempt: int,
+    *,
+    job_id: int = 1,
+    term: int = 2,
+    seq: int | None = None,
+    slots: int = 1,
+    gpus: list[int] | None = None,
 ) -> wire.Assign:
     work = wire.RunWork(
         job_id=job_id,
@@ -37,7 +43,7 @@ def assign(
         limits=Limits(),
         gpus=gpus or [],
     )
-    return wire.Assign(term=term, seq=seq, attempt=attempt, work=work)
+    return wire.Assign(term=term, seq=seq or attempt, attempt=attempt, work=work)
 
 
 def hear(
@@ -73,7 +79,7 @@ def test_the_same_assignment_twice_begins_once() -> None:
 def test_a_higher_attempt_of_the_same_task_stops_the_lower() -> None:
     one = agent()
     hear(one, assign(5))
-    commands = hear(one, assign(6, seq=2))
+    commands = hear(one, assign(6))
     assert protocol.Stop(5, protocol.StopReason.SUPERSEDED) in commands
     assert commands[-1] == protocol.Begin(6, assign(6).work)
 
@@ -89,7 +95,7 @@ def test_a_former_leader_is_not_followed() -> None:
 def test_a_new_leader_hears_what_is_held() -> None:
     one = agent()
     hear(one, assign(5))
-    hear(one, assign(6, job_id=2, seq=2))
+    hear(one, assign(6, job_id=2))
     one.handle(ended(6), 1.0)
     commands = hear(one, wire.Hello(term=3, leader_id="s2", lease_s=10, heartbeat_s=1), 2.0)
     [inventory] = said(commands, wire.Inventory)

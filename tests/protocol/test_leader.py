@@ -41,10 +41,27 @@ def leader(*, term: int = 1, known: list[str] | None = None) -> Leader:
 
 
 def join(
-    led: Leader, now: float = 0.0, *, worker: WorkerInfo | None = None, held: list[wire.Held] | None = None
+    led: Leader,
+    now: float = 0.0,
+    *,
+    worker: WorkerInfo | None = None,
+    held: list[wire.Held] | None = None,
+    remaining_s: float | None = None,
+    modules: list[str] | None = None,
+    draining: bool = False,
 ) -> list[events.Command]:
-    inventory = wire.Inventory(worker=worker or info(), term=led.state.term, held=held or [])
-    return led.handle(events.Said(inventory), now)
+    """The worker joins, and its row is written."""
+    inventory = wire.Inventory(
+        worker=worker or info(),
+        term=led.state.term,
+        held=held or [],
+        remaining_s=remaining_s,
+        modules=modules or [],
+        draining=draining,
+    )
+    commands = led.handle(events.Said(inventory), now)
+    rows = [one for one in commands if isinstance(one, events.Write) and isinstance(one.body, events.SaveWorker)]
+    return commands + commit(led, list(rows), now)
 
 
 def arrive(
@@ -74,6 +91,12 @@ def sent(commands: list[events.Command], kind: type[T]) -> list[T]:
 
 def written(commands: list[events.Command], kind: type[T]) -> list[T]:
     return [one.body for one in commands if isinstance(one, events.Write) and isinstance(one.body, kind)]
+
+
+def module_written(led: Leader, commands: list[events.Command], now: float = 1.0) -> list[events.Command]:
+    """All of it, and what follows once the store knows which module its jobs run."""
+    writes = [one for one in commands if isinstance(one, events.Write) and isinstance(one.body, events.AssignModule)]
+    return commands + commit(led, list(writes), now)
 
 
 def commit(led: Leader, commands: list[events.Command], now: float = 1.0) -> list[events.Command]:
@@ -208,7 +231,7 @@ def test_a_task_that_kills_every_runner_is_lost_after_three() -> None:
 
 def test_a_drained_worker_gets_nothing_new() -> None:
     led = leader()
-    led.handle(events.Said(wire.Inventory(worker=info(), term=1, draining=True)), 0.0)
+    join(led, draining=True)
     assert not sent(arrive(led), wire.Assign)
     why = views.why(led.state, 1)
     assert why is not None
@@ -241,7 +264,8 @@ def test_the_same_source_submitted_by_many_is_built_once() -> None:
     [assign] = sent(open_build(led, first), wire.Assign)
     built = BuildResult(build_id=9, attempt=assign.attempt, worker_id="w1", outcome=exited(0), module_sha256="c" * 64)
     commands = results(led, builds=[built])
-    assert len(sent(commands, wire.Assign)) == 2
+    assert not sent(commands, wire.Assign)  # a leader that took over now would not know what they run
+    assert len(sent(module_written(led, commands), wire.Assign)) == 2
     assert written(commands, events.AssignModule)[0].job_ids == [1, 2]
     third = arrive(led, 3, source=SOURCE)
     assert written(third, events.AssignModule)[0].cached
@@ -250,13 +274,14 @@ def test_the_same_source_submitted_by_many_is_built_once() -> None:
 def test_hostile_17_a_lost_module_is_built_again_once() -> None:
     led = leader()
     join(led)
-    [assign] = sent(open_build(led, arrive(led, source=SOURCE), state="done", module_sha256="d" * 64), wire.Assign)
+    found = open_build(led, arrive(led, source=SOURCE), state="done", module_sha256="d" * 64)
+    [assign] = sent(module_written(led, found), wire.Assign)
     missing = replace(result(assign.attempt, outcome=Outcome(kind=OutcomeKind.REJECTED)), module_missing=True)
     commands = results(led, missing)
     assert not [one for one in written(commands, events.Record) if one.results]
     [build] = sent(open_build(led, commands), wire.Assign)
     built = BuildResult(build_id=9, attempt=build.attempt, worker_id="w1", outcome=exited(0), module_sha256="d" * 64)
-    [again] = sent(results(led, builds=[built]), wire.Assign)
+    [again] = sent(module_written(led, results(led, builds=[built])), wire.Assign)
     gone = replace(missing, attempt=again.attempt)
     assert written(results(led, gone), events.Record)[0].finished[0].state is JobState.FAILED
 
@@ -339,7 +364,7 @@ def test_build_only_ends_with_its_module_and_runs_nothing() -> None:
     join(led)
     [build] = sent(open_build(led, arrive(led, source=SOURCE, build_only=True)), wire.Assign)
     built = BuildResult(build_id=9, attempt=build.attempt, worker_id="w1", outcome=exited(0), module_sha256="c" * 64)
-    commands = results(led, builds=[built])
+    commands = module_written(led, results(led, builds=[built]))
     assert not sent(commands, wire.Assign)
     [record] = written(commands, events.Record)
     assert [(one.job_id, one.state) for one in record.finished] == [(1, JobState.SUCCEEDED)]

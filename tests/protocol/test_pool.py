@@ -162,7 +162,7 @@ def test_a_worker_that_refused_gets_nothing_more_until_its_next_word() -> None:
 @pytest.mark.parametrize(("remaining_s", "fits"), [(30.0, False), (90.0, True)])
 def test_a_worker_that_leaves_soon_takes_only_what_ends_before(remaining_s: float, fits: bool) -> None:
     led = leader()
-    led.handle(events.Said(wire.Inventory(worker=info(), term=1, remaining_s=remaining_s)), 0.0)
+    join(led, remaining_s=remaining_s)
     assert bool(sent(arrive(led, time_limit_s=60.0), wire.Assign)) is fits
     assert view(led).remaining_s == remaining_s - 1.0 or not fits
 
@@ -170,6 +170,6 @@ def test_a_worker_that_leaves_soon_takes_only_what_ends_before(remaining_s: floa
 def test_a_task_goes_where_its_module_is_ready() -> None:
     led = leader()
     join(led, worker=info("w1"))
-    led.handle(events.Said(wire.Inventory(worker=info("w2"), term=1, modules=["m" * 64])), 0.0)
+    join(led, worker=info("w2"), modules=["m" * 64])
     arrive(led)
     assert [task.worker_id for task in led.state.tasks] == ["w2"]

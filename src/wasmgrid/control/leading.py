@@ -225,6 +225,7 @@ class Leading:
                 cancelled=job.cancelled,
                 crashes=job.crashes,
                 tries=job.retries,
+                latest=job.latest,
             )
         )
 

@@ -174,7 +174,9 @@ class Agent:
         if assign.term < self.term or assign.attempt in self._attempts:
             return
         if assign.term == self.term:
-            self._assigned_seq = max(self._assigned_seq, assign.seq)
+            if assign.seq <= self._assigned_seq:  # it comes late: the leader may have heard that it is not here
+                return
+            self._assigned_seq = assign.seq
         held = _held(assign)
         for attempt, other in list(self._attempts.items()):
             same = (other.held.kind, other.held.id, other.held.index) == (held.kind, held.id, held.index)

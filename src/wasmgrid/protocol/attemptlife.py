@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 
 from msgspec.structs import replace
@@ -12,7 +11,8 @@ from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.protocol import buildlife, joblife, trust
 from wasmgrid.protocol.deadlines import RetryDue
 from wasmgrid.protocol.events import EndedAttempt, Record
-from wasmgrid.protocol.jobs import Job
+from wasmgrid.protocol.fencing import term_of
+from wasmgrid.protocol.jobs import Job, grown_mb
 from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
 from wasmgrid.scheduling.events import Ended
@@ -20,29 +20,32 @@ from wasmgrid.scheduling.events import Ended
 RETRIABLE = frozenset({OutcomeKind.EXITED, OutcomeKind.TIMED_OUT, OutcomeKind.OUT_OF_MEMORY})
 
 
-def requeue(state: State, task: Task, reason: str, *, crashed: bool, now: float) -> None:
-    """The task's attempt ended without ending the task: it waits again, or is lost at the crash limit."""
+def requeue(state: State, task: Task, reason: str, *, crashed: bool, now: float, answer: bool = False) -> None:
+    """The task's attempt ended without ending the task: it waits again, or is lost at the crash limit.
+
+    `answer`: its worker told so with a result, and keeps it until that is acknowledged.
+    """
     ended = _end_attempt(state, task, reason, crashed=crashed)
     task.crashes += crashed
     state.counters.requeued += 1
     state.counters.crashes += crashed
     if task.crashes >= state.settings.crash_limit:
-        give_up(state, task, ended, f"lost after {task.crashes} attempts: {reason}")
+        give_up(state, task, ended, f"lost after {task.crashes} attempts: {reason}", answer=answer)
         return
-    if ended is not None:
-        state.write(Record(ended=[ended]))
+    _record(state, ended, answer=answer)
+    _withhold(state, task, ended)
     _wait_again(state, task, reason, now)
 
 
-def give_up(state: State, task: Task, ended: EndedAttempt | None, message: str) -> None:
+def give_up(state: State, task: Task, ended: EndedAttempt | None, message: str, *, answer: bool = False) -> None:
     """Nobody could run the task to an end."""
     outcome = Outcome(kind=OutcomeKind.LOST, message=message)
     if task.id.kind == "build":
-        buildlife.fail(state, task.id.id, outcome, attempt=ended.attempt if ended else 0)
+        buildlife.fail(state, task.id.id, outcome, attempt=ended.attempt if ended else 0, acks=_acks(ended, answer))
         state.tasks.drop(task)
         return
     result = joblife.never_ran(task.id.id, task.id.index, outcome, ended)
-    joblife.end_tasks(state, [(task, result)], ended=[ended] if ended else [])
+    joblife.end_tasks(state, [(task, result)], ended=[ended] if ended else [], acks=_acks(ended, answer))
 
 
 def wants_retry(state: State, job: Job, task: Task, outcome: Outcome) -> bool:
@@ -55,7 +58,7 @@ def wants_retry(state: State, job: Job, task: Task, outcome: Outcome) -> bool:
     if task.tries >= job.spec.retries:
         return False
     wants_more = outcome.kind is OutcomeKind.OUT_OF_MEMORY and job.spec.retry_memory is not None
-    return not wants_more or _grown(state, job, task) > 0
+    return not wants_more or _grown(state, job, task) > task.shape.need.memory_mb
 
 
 def retry(state: State, task: Task, outcome: Outcome, now: float) -> None:
@@ -65,13 +68,13 @@ def retry(state: State, task: Task, outcome: Outcome, now: float) -> None:
     ended = _end_attempt(state, task, f"will be retried: {_words(outcome)}", crashed=False, retried=True)
     task.tries += 1
     state.counters.retries += 1
-    if ended is not None:
-        state.write(Record(ended=[ended]))
+    _record(state, ended, answer=True)
     if outcome.kind is OutcomeKind.OUT_OF_MEMORY and job.spec.retry_memory is not None:
         need = replace(task.shape.need, memory_mb=_grown(state, job, task))
         task.shape = replace(task.shape, need=need)
     pause_s = _pause_s(state, task)
     task.resting = True
+    _withhold(state, task, ended)
     state.deadlines.add(now + pause_s, RetryDue(task.id))
     _wait_again(state, task, f"retry {task.tries} of {job.spec.retries} after {_words(outcome)}", now)
 
@@ -85,29 +88,41 @@ def _pause_s(state: State, task: Task) -> float:
 
 
 def _grown(state: State, job: Job, task: Task) -> int:
-    """The memory of the next try, in MB, or 0 where it cannot be more: the operator's ceiling, or no worker has it."""
-    before = task.shape.need.memory_mb
-    grown = min(math.ceil(before * (job.spec.retry_memory or 1.0)), state.settings.memory_most_mb)
-    shape = replace(task.shape, need=replace(task.shape.need, memory_mb=grown))
-    return grown if grown > before and state.scheduler.pool.ever_fits(shape) else 0
+    """The memory of the next try, in MB: at most the operator's ceiling, and what some worker has (or had)."""
+    most_mb = min(state.settings.memory_most_mb, state.largest_mb)
+    return grown_mb(task.shape.need.memory_mb, job.spec.retry_memory, 1, most_mb=most_mb)
 
 
 def _words(outcome: Outcome) -> str:
     return f"{outcome.kind}({outcome.exit_code})" if outcome.exit_code is not None else str(outcome.kind)
 
 
-def rebuild(state: State, task: Task, now: float) -> None:
+def rebuild(state: State, task: Task) -> None:
     """The store lost the module of a job whose source it has: build it again, once."""
     job = state.jobs[task.id.id]
     ended = _end_attempt(state, task, "its module was gone or damaged: built again", crashed=False)
-    if ended is not None:
-        state.write(Record(ended=[ended]))
+    _record(state, ended, answer=True)
     state.tasks.drop(task)
     state.builds.forget(job.module_sha256 or "")
     job.rebuilt, job.module_sha256 = True, None
     job.state = advance(job.state, JobEvent.MODULE_LOST)
-    buildlife.resolve(state, job, now)
+    buildlife.resolve(state, job)
     state.changed(job.id)
+
+
+def _withhold(state: State, task: Task, ended: EndedAttempt | None) -> None:
+    """An attempt of an earlier term ended, and a worker that was not heard yet may hold a later one."""
+    if ended is not None and term_of(ended.attempt) < state.term and not state.takeover.settled:
+        task.withheld = True
+
+
+def _record(state: State, ended: EndedAttempt | None, *, answer: bool) -> None:
+    if ended is not None:
+        state.write(Record(ended=[ended]), acks=_acks(ended, answer))
+
+
+def _acks(ended: EndedAttempt | None, answer: bool) -> list[tuple[str, int]]:
+    return [(ended.worker_id, ended.attempt)] if ended is not None and answer else []
 
 
 def _wait_again(state: State, task: Task, reason: str, now: float) -> None:

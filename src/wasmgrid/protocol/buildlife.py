@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wasmgrid.core.job import BuildResult, TaskId
 from wasmgrid.core.outcome import Outcome, OutcomeKind
-from wasmgrid.core.wire import Cancel
+from wasmgrid.core.wire import Cancel, Held
 from wasmgrid.core.worker import Toolchain
 from wasmgrid.protocol import joblife
 from wasmgrid.protocol.builds import Build, choose_toolchain, key_of
@@ -12,11 +12,11 @@ from wasmgrid.protocol.events import AssignModule, BuildOpened, FinishBuild, Ope
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
-from wasmgrid.scheduling.events import Ended, Withdrawn
+from wasmgrid.scheduling.events import Adopted, Ended, Withdrawn
 from wasmgrid.scheduling.shape import build_shape
 
 
-def resolve(state: State, job: Job, now: float) -> None:
+def resolve(state: State, job: Job) -> None:
     """Find the module of a job's source: known, being built, or to be built; or say why it cannot be yet."""
     source = job.spec.source
     if source is None:
@@ -34,14 +34,14 @@ def resolve(state: State, job: Job, now: float) -> None:
     key = key_of(source, toolchain.identity)
     known = state.builds.known(key)
     if known is not None:
-        _use(state, [job.id], known[0], known[1], cached=True, build_ms=0.0, now=now)
+        _use(state, [job.id], known[0], known[1], cached=True, build_ms=0.0)
         return
     job.reason = f"waiting for a {source.language} build"
     if state.builds.join(job.id, key, source, toolchain.identity, install=job.spec.install):
         state.commands.append(OpenBuild(build_key=key, source=source, toolchain=toolchain.identity))
 
 
-def resolve_waiting(state: State, now: float) -> None:
+def resolve_waiting(state: State) -> None:
     """A worker came, or has other toolchains now: perhaps what some jobs wait for, or no more what a build needs."""
     offered = {toolchain.identity for info in state.scheduler.pool.infos() for toolchain in info.toolchains}
     for build in state.builds.under_way():
@@ -53,7 +53,7 @@ def resolve_waiting(state: State, now: float) -> None:
         state.builds.unresolved.update(dict.fromkeys(state.builds.close(build)))
     for job_id in list(state.builds.unresolved):
         del state.builds.unresolved[job_id]
-        resolve(state, state.jobs[job_id], now)
+        resolve(state, state.jobs[job_id])
 
 
 def opened(state: State, event: BuildOpened, now: float) -> None:
@@ -64,15 +64,39 @@ def opened(state: State, event: BuildOpened, now: float) -> None:
     if event.state == "done" and event.module_sha256:
         state.builds.learn(build.key, event.module_sha256, event.build_id)
         jobs = state.builds.close(build)
-        _use(state, jobs, event.module_sha256, event.build_id, cached=True, build_ms=0.0, now=now)
+        _use(state, jobs, event.module_sha256, event.build_id, cached=True, build_ms=0.0)
     elif event.state == "failed":
         outcome = Outcome(kind=OutcomeKind.BUILD_FAILED, message=event.message)
         _refuse(state, state.builds.close(build), outcome, build_id=event.build_id, cached=True)
     else:
         _queue(state, build, now)
+    drop_unclaimed(state)
 
 
-def ended(state: State, task: Task, result: BuildResult, now: float) -> None:
+def set_aside(state: State, worker_id: str, held: Held) -> None:
+    """A worker holds a build whose row is still being opened: what it takes stays taken until that is known."""
+    task_id = TaskId("build", held.id)
+    state.unclaimed[task_id] = (worker_id, held)
+    if held.phase != "finished":
+        state.schedule(Adopted(task_id, worker_id, build_shape("")))
+
+
+def forget_unclaimed(state: State, worker_id: str) -> None:
+    """The worker is gone, with what it held."""
+    state.unclaimed = {task: claim for task, claim in state.unclaimed.items() if claim[0] != worker_id}
+
+
+def drop_unclaimed(state: State) -> None:
+    """Builds that workers hold from before, and nobody wants: known once every build that is wanted has its row."""
+    if not state.takeover.settled or any(build.id is None for build in state.builds.under_way()):
+        return
+    for task_id, (worker_id, held) in state.unclaimed.items():
+        state.schedule(Ended(task_id))
+        state.send(worker_id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
+    state.unclaimed.clear()
+
+
+def ended(state: State, task: Task, result: BuildResult) -> None:
     """A worker built it, or says why not."""
     state.schedule(Ended(task.id))
     task.settling = True
@@ -83,18 +107,18 @@ def ended(state: State, task: Task, result: BuildResult, now: float) -> None:
     if result.outcome.succeeded and result.module_sha256:
         if build is not None:
             state.builds.learn(build.key, result.module_sha256, result.build_id)
-        _use(state, jobs, result.module_sha256, result.build_id, cached=False, build_ms=result.build_ms, now=now)
+        _use(state, jobs, result.module_sha256, result.build_id, cached=False, build_ms=result.build_ms)
     else:
         _refuse(state, jobs, result.outcome, build_id=result.build_id, build_ms=result.build_ms, cached=False)
 
 
-def fail(state: State, build_id: int, outcome: Outcome, *, attempt: int) -> None:
+def fail(state: State, build_id: int, outcome: Outcome, *, attempt: int, acks: list[tuple[str, int]]) -> None:
     """No worker brought the build to an end."""
     build = state.builds.by_id(build_id)
     if build is None:
         return
     result = BuildResult(build_id=build_id, attempt=attempt, worker_id="", outcome=outcome)
-    state.write(FinishBuild(result=result))
+    state.write(FinishBuild(result=result), acks=acks)
     _refuse(state, state.builds.close(build), outcome, build_id=build_id)
 
 
@@ -140,18 +164,25 @@ def _queue(state: State, build: Build, now: float) -> None:
     )
     state.tasks.add(task)
     worker_id, held = state.unclaimed.pop(task.id, ("", None))
-    if held is None or worker_id not in state.scheduler.pool or not state.adopt(task, worker_id, held, now):
+    if held is not None:
+        state.schedule(Ended(task.id))
+    if held is None or not state.adopt(task, worker_id, held, now):
         state.enqueue(task)
 
 
-def _use(
-    state: State, job_ids: list[int], module_sha256: str, build_id: int, *, cached: bool, build_ms: float, now: float
-) -> None:
+def _use(state: State, job_ids: list[int], module_sha256: str, build_id: int, *, cached: bool, build_ms: float) -> None:
+    """The jobs run this module, from when that is written: a new leader must know what their tasks are."""
     if not job_ids:
         return
-    state.write(AssignModule(job_ids=list(job_ids), module_sha256=module_sha256, build_id=build_id, cached=cached))
-    for job_id in job_ids:
-        joblife.module_known(state, state.jobs[job_id], module_sha256, build_ms=build_ms, now=now)
+
+    def use(now: float) -> None:
+        for job_id in job_ids:
+            job = state.jobs.get(job_id)
+            if job is not None and not job.finished:
+                joblife.module_known(state, job, module_sha256, build_ms=build_ms, now=now)
+
+    body = AssignModule(job_ids=list(job_ids), module_sha256=module_sha256, build_id=build_id, cached=cached)
+    state.write(body, then=use)
 
 
 def _refuse(

@@ -20,7 +20,7 @@ class JobArrived(msgspec.Struct, frozen=True, kw_only=True):
     `old`: it was there before this leader took over, so a worker may hold its tasks. `age_s` is how long ago it was
     submitted, by the store's clock. `done` are the indexes that have a result (`failed`: some did not succeed,
     `cancelled`: some were cancelled); `crashes` counts per index the attempts that died of a crash, `tries` those after
-    which the user's retries gave another.
+    which the user's retries gave another, and `latest` is the highest attempt that ended without ending its task.
     """
 
     job_id: int
@@ -36,6 +36,7 @@ class JobArrived(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: bool = False
     crashes: dict[int, int] = {}
     tries: dict[int, int] = {}
+    latest: dict[int, int] = {}
 
 
 class CancelAsked(msgspec.Struct, frozen=True):

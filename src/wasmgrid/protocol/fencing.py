@@ -5,6 +5,11 @@ from __future__ import annotations
 _COUNTER_BITS = 32
 
 
+def term_of(attempt: int) -> int:
+    """The term in which the attempt was made."""
+    return attempt >> _COUNTER_BITS
+
+
 class AttemptIds:
     """Ids of one term, rising. 2^31 terms of 2^32 attempts fit a signed 64-bit column."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from wasmgrid.core.job import BuildResult, TaskResult
+from wasmgrid.core.job import BuildResult, TaskId, TaskResult
 from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.core.wire import Results, ResultsAck
 from wasmgrid.protocol import attemptlife, buildlife, joblife, trust
@@ -22,12 +22,12 @@ def results(state: State, message: Results, now: float) -> None:
     taken: list[tuple[Task | None, TaskResult]] = []
     for result in message.tasks:
         task = _current(state, state.task_of("run", result.job_id, result.index), message, result, dropped)
-        if task is not None and _ends(state, task, result, dropped, now):
+        if task is not None and _ends(state, task, result, now):
             taken.append((task, _with_times(state, task, result)))
     for build in message.builds:
         task = _current(state, state.task_of("build", build.build_id, 0), message, build, dropped)
         if task is not None:
-            _end_build(state, task, build, dropped, now)
+            _end_build(state, task, build, now)
     if dropped:
         state.send(message.worker_id, ResultsAck(attempts=dropped, term=state.term))
     if taken:
@@ -39,8 +39,11 @@ def _current(
     state: State, task: Task | None, message: Results, result: TaskResult | BuildResult, dropped: list[int]
 ) -> Task | None:
     """The task that this result ends, or None: it is committed already, superseded, or being committed."""
+    if result.attempt in state.unanswered:
+        return None
     if task is None:
-        dropped.append(result.attempt)
+        if not (isinstance(result, BuildResult) and TaskId("build", result.build_id) in state.unclaimed):
+            dropped.append(result.attempt)
         return None
     if task.attempt != result.attempt or task.worker_id != message.worker_id:
         if not task.settling:
@@ -50,20 +53,18 @@ def _current(
     return None if task.settling else task
 
 
-def _ends(state: State, task: Task, result: TaskResult, dropped: list[int], now: float) -> bool:
+def _ends(state: State, task: Task, result: TaskResult, now: float) -> bool:
     """Whether the result ends its task, rather than giving it another attempt."""
     job = state.jobs[result.job_id]
     if result.outcome.kind is OutcomeKind.LOST:
-        dropped.append(result.attempt)
         trust.failed(task)
-        attemptlife.requeue(state, task, result.outcome.message or "its runner crashed", crashed=True, now=now)
+        message = result.outcome.message or "its runner crashed"
+        attemptlife.requeue(state, task, message, crashed=True, now=now, answer=True)
         return False
     if result.module_missing and job.spec.source is not None and not (job.rebuilt or job.stopping):
-        dropped.append(result.attempt)
-        attemptlife.rebuild(state, task, now)
+        attemptlife.rebuild(state, task)
         return False
     if attemptlife.wants_retry(state, job, task, result.outcome):
-        dropped.append(result.attempt)
         attemptlife.retry(state, task, result.outcome, now)
         return False
     joblife.started(state, task, result.started_at or None)
@@ -74,14 +75,14 @@ def _ends(state: State, task: Task, result: TaskResult, dropped: list[int], now:
     return True
 
 
-def _end_build(state: State, task: Task, result: BuildResult, dropped: list[int], now: float) -> None:
+def _end_build(state: State, task: Task, result: BuildResult, now: float) -> None:
     crashed = result.outcome.kind is OutcomeKind.LOST
     wanted = state.builds.by_id(result.build_id) is not None
     if crashed or (wanted and result.outcome.kind is OutcomeKind.CANCELLED):
-        dropped.append(result.attempt)
-        attemptlife.requeue(state, task, result.outcome.message or "the builder crashed", crashed=crashed, now=now)
+        message = result.outcome.message or "the builder crashed"
+        attemptlife.requeue(state, task, message, crashed=crashed, now=now, answer=True)
     else:
-        buildlife.ended(state, task, result, now)
+        buildlife.ended(state, task, result)
 
 
 def _with_times(state: State, task: Task, result: TaskResult) -> TaskResult:

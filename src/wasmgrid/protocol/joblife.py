@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from wasmgrid.core.job import TaskId, TaskResult
 from wasmgrid.core.lifecycle import JobEvent, JobState, advance
 from wasmgrid.core.outcome import Outcome
 from wasmgrid.protocol.deadlines import QueueTimeout
 from wasmgrid.protocol.events import EndedAttempt, Record
-from wasmgrid.protocol.jobs import Job
+from wasmgrid.protocol.jobs import Job, grown_mb
 from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
+from wasmgrid.scheduling.shape import Shape
 
 
 def module_known(state: State, job: Job, module_sha256: str, *, build_ms: float, now: float) -> None:
@@ -35,7 +38,7 @@ def queue_tasks(state: State, job: Job, now: float) -> None:
             continue
         task = Task(
             id=TaskId("run", job.id, index),
-            shape=job.shape,
+            shape=_shape(state, job, index),
             priority=job.spec.priority,
             order=job.id,
             tenant=job.tenant,
@@ -44,9 +47,19 @@ def queue_tasks(state: State, job: Job, now: float) -> None:
             withheld=withheld,
             crashes=job.crashes.get(index, 0),
             tries=job.tries.get(index, 0),
+            latest=job.latest.get(index, 0),
         )
         state.tasks.add(task)
         state.enqueue(task)
+
+
+def _shape(state: State, job: Job, index: int) -> Shape:
+    """What the task needs now: tries before this leader's time are taken for such as ran out of memory."""
+    tries, need = job.tries.get(index, 0), job.shape.need
+    if not tries or job.spec.retry_memory is None:
+        return job.shape
+    memory_mb = grown_mb(need.memory_mb, job.spec.retry_memory, tries, most_mb=state.settings.memory_most_mb)
+    return replace(job.shape, need=replace(need, memory_mb=memory_mb))
 
 
 def started(state: State, task: Task, at: float | None) -> None:
@@ -83,9 +96,14 @@ def end_tasks(
     for task, result in results:
         if task is not None:
             task.settling = True
-        end = state.jobs[result.job_id].settle(result)
-        if end is not None:
+        job = state.jobs[result.job_id]
+        end = job.settle(result)
+        if end is not None and job.writing:
+            job.ending = end
+        elif end is not None:
             finished.append(end)
+    for job_id in dict.fromkeys(result.job_id for _, result in results):
+        state.jobs[job_id].writing += 1
     record = Record(results=[result for _, result in results], ended=ended or [], finished=finished)
     over = [task for task, _ in results if task is not None]
     state.write(record, acks=acks, over=over, finished=[end.job_id for end in finished])

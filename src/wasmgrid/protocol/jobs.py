@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -40,9 +41,12 @@ class Job:
     stopping: Outcome | None = None
     cancelled: bool = False
     failed: bool = False
+    writing: int = 0  # records with results of it that are on their way into the store
+    ending: FinishedJob | None = None  # its end, which waits for these
     done: set[int] = field(default_factory=set)
     crashes: dict[int, int] = field(default_factory=dict)
     tries: dict[int, int] = field(default_factory=dict)
+    latest: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, event: JobArrived) -> Job:
@@ -62,6 +66,7 @@ class Job:
             done=set(event.done),
             crashes=dict(event.crashes),
             tries=dict(event.tries),
+            latest=dict(event.latest),
             failed=event.failed,
             cancelled=event.cancelled,
         )
@@ -82,11 +87,14 @@ class Job:
             return None
         if before_tasks:
             event = JobEvent.CANCELLED if self.cancelled else JobEvent.BUILD_FAILED
-        elif self.cancelled:
-            event = JobEvent.CANCELLED
-        else:
-            event = JobEvent.FAILED if self.failed else JobEvent.SUCCEEDED
-        return self.end(event, result.outcome.message or "")
+            return self.end(event, result.outcome.message or "")
+        return self.end_by_tasks(result.outcome.message or "")
+
+    def end_by_tasks(self, message: str = "") -> FinishedJob:
+        """Every task has its result: the job is over, as these make it."""
+        if self.cancelled:
+            return self.end(JobEvent.CANCELLED, message)
+        return self.end(JobEvent.FAILED if self.failed else JobEvent.SUCCEEDED, message)
 
     def end(self, event: JobEvent, message: str = "") -> FinishedJob:
         """The job is over; what to write of it."""
@@ -99,3 +107,8 @@ class Job:
             build_id=self.build_id,
             build_cached=self.build_cached,
         )
+
+
+def grown_mb(memory_mb: int, factor: float | None, times: int, *, most_mb: int) -> int:
+    """What `retry_memory` makes of a request after so many tries; never less than it was."""
+    return max(memory_mb, min(math.ceil(memory_mb * (factor or 1.0) ** times), most_mb))

@@ -146,9 +146,9 @@ class Leader:
         if task is None or lease is None:  # the pool and the leases change together
             message = f"placed {placement} which is not there"
             raise AssertionError(message)
-        lease.seq += 1
+        state.assigned += 1
         attempt = state.attempt_ids.take()
-        assign = Assign(term=state.term, seq=lease.seq, attempt=attempt, work=self._work(task, placement))
+        assign = Assign(term=state.term, seq=state.assigned, attempt=attempt, work=self._work(task, placement))
         state.tasks.hold(
             task, attempt=attempt, worker_id=placement.worker_id, assign=assign, now=now, gpus=placement.gpus
         )

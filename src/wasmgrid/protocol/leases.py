@@ -9,7 +9,7 @@ from wasmgrid.core.worker import Cache, WorkerInfo
 
 @dataclass(slots=True)
 class Lease:
-    """One worker as the leader knows it. `seq` counts the assignments sent to it in this term and incarnation.
+    """One worker as the leader knows it.
 
     `draining`: it says, or was told (`told_to_drain`), that it takes nothing new. `unheard`: an assignment met no
     subscriber or was refused; it gets no more until its next word, and keeps what it holds until its lease runs out.
@@ -19,7 +19,6 @@ class Lease:
 
     info: WorkerInfo
     seen_at: float
-    seq: int = 0
     draining: bool = False
     told_to_drain: bool = False
     unheard: bool = False

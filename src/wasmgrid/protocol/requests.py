@@ -26,10 +26,12 @@ def arrive(state: State, event: JobArrived, now: float) -> None:
             state.deadlines.add(now + job.spec.total_timeout_s - event.age_s, TotalTimeout(job.id))
         if job.module_sha256 and job.spec.build_only:
             state.write(Record(finished=[job.end(JobEvent.SUCCEEDED)]), finished=[job.id])
+        elif len(job.done) == job.task_count:  # the former leader wrote the last result, and then no more
+            state.write(Record(finished=[job.end_by_tasks()]), finished=[job.id])
         elif job.module_sha256:
             joblife.queue_tasks(state, job, now)
         else:
-            buildlife.resolve(state, job, now)
+            buildlife.resolve(state, job)
     if event.cancel_requested:
         stop(state, job, CANCELLED)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -12,7 +12,7 @@ from wasmgrid.core.limits import WASM32_MEMORY_MB
 from wasmgrid.core.wire import Cancel, Held, Hello, Message, ResultsAck
 from wasmgrid.protocol.builds import Builds
 from wasmgrid.protocol.deadlines import Deadlines
-from wasmgrid.protocol.events import Body, Changed, Command, SaveWorker, ToAll, ToWorker, Write
+from wasmgrid.protocol.events import Body, Changed, Command, Record, SaveWorker, ToAll, ToWorker, Write
 from wasmgrid.protocol.fencing import AttemptIds
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.leases import Lease, Leases
@@ -41,6 +41,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     weights: dict[str, float] = {}
 
 
+HOLDING = frozenset({"joined", "draining"})  # the states of a worker's row in which it may hold tasks
+
+
 class Counters(msgspec.Struct, kw_only=True):
     """What happened since this leader took over; shown, never decided upon."""
 
@@ -64,6 +67,7 @@ class Pending:
     acks: list[tuple[str, int]] = field(default_factory=list)
     over: list[Task] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
+    then: Callable[[float], None] | None = None
     failed: bool = False
 
 
@@ -91,11 +95,15 @@ class State:
         self.deadlines = Deadlines()
         self.holds = dict(holds)
         self.leases = Leases(lease_s=settings.lease_s, heartbeat_s=settings.heartbeat_s)
+        self.saved_workers = set(known_workers)  # a new leader would know of these: only they may be given tasks
         self.takeover = Takeover(known_workers, deadline=now + settings.lease_s)
         self.attempt_ids = AttemptIds(term)
+        self.assigned = 0  # how often a task was given to a worker: the order of a term's assignments
+        self.largest_mb = 0  # the memory of the largest worker that this leader has met
         self.counters = Counters()
         self.unclaimed: dict[TaskId, tuple[str, Held]] = {}  # builds held from before, whose rows are being opened
         self.pending: dict[int, Pending] = {}
+        self.unanswered: set[int] = set()  # attempts whose results are answered once a pending write is committed
         self.commands: list[Command] = []
         self._tokens = 0
 
@@ -127,11 +135,13 @@ class State:
         acks: list[tuple[str, int]] | None = None,
         over: list[Task] | None = None,
         finished: list[int] | None = None,
+        then: Callable[[float], None] | None = None,
     ) -> None:
         """Have `body` committed; then acknowledge `acks` (worker, attempt), drop the tasks `over` and these jobs."""
         self._tokens += 1
         write = Write(self._tokens, body)
-        self.pending[write.token] = Pending(write, acks or [], over or [], finished or [])
+        self.pending[write.token] = Pending(write, acks or [], over or [], finished or [], then)
+        self.unanswered.update(attempt for _, attempt in acks or [])
         self.commands.append(write)
 
     def written(self, token: int) -> None:
@@ -139,14 +149,40 @@ class State:
         pending = self.pending.pop(token)
         by_worker: dict[str, list[int]] = {}
         for worker_id, attempt in pending.acks:
+            self.unanswered.discard(attempt)
             by_worker.setdefault(worker_id, []).append(attempt)
         for worker_id, attempts in by_worker.items():
             self.send(worker_id, ResultsAck(attempts=attempts, term=self.term))
         for task in pending.over:
             self.tasks.drop(task)
+        if pending.then is not None:
+            pending.then(self.now)
+        match pending.write.body:
+            case Record() as record:
+                self._results_written(record)
+            case SaveWorker(info=info, state=state):
+                self._worker_written(info.id, state)
         for job_id in pending.finished:
             self.jobs.pop(job_id, None)
             self.commands.append(Changed(job_id, finished=True))
+
+    def _results_written(self, record: Record) -> None:
+        """A job whose last results were written apart is finished once all of them are there, whatever their order."""
+        for job_id in dict.fromkeys(result.job_id for result in record.results):
+            job = self.jobs.get(job_id)
+            if job is None:
+                continue
+            job.writing -= 1
+            if job.ending is not None and not job.writing:
+                ending, job.ending = job.ending, None
+                self.write(Record(finished=[ending]), finished=[job_id])
+
+    def _worker_written(self, worker_id: str, state: str) -> None:
+        """From now on a new leader would wait for this worker, so it may hold tasks."""
+        lease = self.leases.get(worker_id)
+        if lease is not None and state in HOLDING and worker_id not in self.saved_workers:
+            self.saved_workers.add(worker_id)
+            self.offer(lease)
 
     def write_failed(self, token: int) -> None:
         """A write could not be done now; `retry_writes` asks for it again. Nobody has been told anything."""
@@ -181,22 +217,33 @@ class State:
 
     def offer(self, lease: Lease, modules: tuple[str, ...] | None = None) -> None:
         """The scheduler may, or may no longer, give tasks to this worker. `modules` where it told what it has."""
-        self.schedule(WorkerJoined(lease.info, closed=lease.closed, ends_at=lease.ends_at, modules=modules))
+        closed = lease.closed or ("" if lease.info.id in self.saved_workers else "its joining is being written")
+        self.schedule(WorkerJoined(lease.info, closed=closed, ends_at=lease.ends_at, modules=modules))
 
     def save(self, lease: Lease, state: str) -> None:
         """Keep what is to be known of the worker after this leader."""
+        if state not in HOLDING:
+            self.saved_workers.discard(lease.info.id)
         self.write(SaveWorker(info=lease.info, state=state, hold=lease.hold, note=lease.note))
 
     def adopt(self, task: Task, worker_id: str, held: Held, now: float) -> bool:
-        """The worker was found to hold the task: it is left to it, unless its capacity went to others meanwhile."""
+        """The worker was found to hold the task: it is left to it, unless its capacity went to others meanwhile.
+
+        What has finished there and waits to be acknowledged takes nothing any more.
+        """
         gpus = tuple(held.gpus)
-        if not self.scheduler.fits_now(worker_id, task.shape, gpus):
+        is_over = held.phase == "finished"
+        if not is_over and not self.scheduler.fits_now(worker_id, task.shape, gpus):
             self.send(worker_id, Cancel(term=self.term, attempt=held.attempt, reason="superseded"))
             return False
         self.schedule(Withdrawn(task.id))
         task.resting = False
-        self.tasks.hold(task, attempt=held.attempt, worker_id=worker_id, assign=None, now=now, gpus=gpus)
-        self.schedule(Adopted(task.id, worker_id, task.shape, tenant=task.tenant, gpus=gpus))
+        self.tasks.hold(
+            task, attempt=held.attempt, worker_id=worker_id, assign=None, now=now, gpus=() if is_over else gpus
+        )
+        task.phase = "finished" if is_over else task.phase
+        if not is_over:
+            self.schedule(Adopted(task.id, worker_id, task.shape, tenant=task.tenant, gpus=gpus))
         self.counters.adopted += 1
         return True
 

@@ -15,7 +15,8 @@ class Task:
     """One task. It waits (no `attempt`), is held by a worker, or is `settling`: its result is being committed.
 
     `withheld`: a worker may hold it from before the take-over, so it is not dispatched yet. `resting`: it waits for the
-    moment of its retry. `failed_at` are the workers where an attempt of it failed.
+    moment of its retry. `failed_at` are the workers where an attempt of it failed, `latest` is the highest attempt that
+    this leader knows of: what a worker reports counts only above it.
     """
 
     id: TaskId
@@ -37,6 +38,7 @@ class Task:
     gpus: tuple[int, ...] = ()
     crashes: int = 0
     tries: int = 0
+    latest: int = 0
     failed_at: frozenset[str] = frozenset()
 
 
@@ -80,6 +82,7 @@ class Tasks:
         """`attempt` at `worker_id`, with these GPUs, is now the current one of `task`."""
         self.release(task)
         task.attempt, task.worker_id, task.assign, task.assigned_at = attempt, worker_id, assign, now
+        task.latest = max(task.latest, attempt)
         task.phase, task.detail, task.withheld, task.gpus = "assigned", "", False, gpus
         self._by_worker.setdefault(worker_id, {})[attempt] = task
         if task.id.kind == "run":

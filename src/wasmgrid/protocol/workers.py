@@ -12,10 +12,11 @@ from wasmgrid.protocol.events import Unheard
 from wasmgrid.protocol.leases import Lease
 from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
-from wasmgrid.scheduling.events import WorkerGone
+from wasmgrid.scheduling.events import Withdrawn, WorkerGone
 
 DIED = "the worker died while it ran"
 SHOWN_PHASES = frozenset({"running", "finished"})
+OVER_PHASES = frozenset({"finished", "died"})
 
 
 def inventory(state: State, message: Inventory, now: float) -> None:
@@ -36,27 +37,28 @@ def inventory(state: State, message: Inventory, now: float) -> None:
     lease.told_to_drain &= not message.draining
     lease.ends_at = None if message.remaining_s is None else now + message.remaining_s
     lease.cache = message.cache
+    state.largest_mb = max(state.largest_mb, info.capacity.memory_mb)
     state.offer(lease, tuple(message.modules))
     if known != (info, lease.saved_state):
         state.save(lease, lease.saved_state)
     for held in message.held:
-        _claim(state, info, held, now)
+        claim(state, info, held, now)
+    buildlife.resolve_waiting(state)
     state.takeover.answered(info.id)
     settle_takeover(state, now)
-    buildlife.resolve_waiting(state, now)
 
 
 def settle_takeover(state: State, now: float) -> None:
     """Once nobody can hold an unreported attempt any more, what was withheld is dispatched."""
     if not state.takeover.settle(now):
         return
-    for worker_id, held in state.unclaimed.values():
-        state.send(worker_id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
-    state.unclaimed.clear()
+    buildlife.drop_unclaimed(state)
     for task in state.tasks:
         if not task.withheld:
             continue
         task.withheld = False
+        if task.settling:
+            continue
         job = state.jobs.get(task.id.id) if task.id.kind == "run" else None
         if job is not None and job.stopping is not None:
             outcome, job.stopping = job.stopping, None
@@ -79,6 +81,9 @@ def heartbeat(state: State, message: Heartbeat, now: float) -> None:
     if lease.told_to_drain:
         state.send(message.worker_id, DrainWorker(term=state.term))
     show(state, message.worker_id, message.held)
+    for one in message.held:
+        if one.phase not in OVER_PHASES:
+            claim(state, lease.info, one, now)
     held = {one.attempt for one in message.held}
     for task in state.tasks.held_by(message.worker_id):
         if task.attempt in held:
@@ -164,44 +169,46 @@ def _lose(state: State, lease: Lease, row_state: str, reason: str, now: float) -
 def _drop_worker(state: State, worker_id: str, *, died: set[int], reason: str, now: float) -> None:
     """The worker's capacity goes, and so does what it held; the attempts in `died` count as crashes."""
     state.schedule(WorkerGone(worker_id))
+    buildlife.forget_unclaimed(state, worker_id)
     for task in state.tasks.held_by(worker_id):
         if not task.settling:
             crashed = task.attempt in died
             attemptlife.requeue(state, task, DIED if crashed else reason, crashed=crashed, now=now)
 
 
-def _claim(state: State, info: WorkerInfo, held: Held, now: float) -> None:
-    """A worker says that it holds this attempt: it is the current one, it is adopted, or it must stop."""
+def claim(state: State, info: WorkerInfo, held: Held, now: float) -> None:
+    """A worker says that it holds this attempt: it is the current one, or becomes it, or must stop."""
     task = state.task_of(held.kind, held.id, held.index)
     if task is not None and task.settling:
         return
     is_current = task is not None and task.attempt == held.attempt and task.worker_id == info.id
-    if held.phase == "died":
-        if task is not None and (is_current or task.withheld):
-            if not is_current:
-                state.tasks.hold(task, attempt=held.attempt, worker_id=info.id, assign=None, now=now)
+    if task is not None and held.attempt > task.latest:
+        _take_up(state, task, info, held, now)
+    elif task is not None and is_current:
+        if held.phase == "died":
             attemptlife.requeue(state, task, DIED, crashed=True, now=now)
-        return
-    if is_current:
-        return
-    if task is not None and _may_adopt(state, task, held):
-        if task.attempt is not None:
-            state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="superseded"))
-            attemptlife.requeue(state, task, "a later attempt is alive", crashed=False, now=now)
-        if state.adopt(task, info.id, held, now):
-            show(state, info.id, [held])
-    elif task is None and held.kind == "build" and not state.takeover.settled:
-        state.unclaimed[TaskId("build", held.id)] = (info.id, held)
-    elif held.phase != "finished":
+    elif (
+        task is None
+        and held.kind == "build"
+        and (not state.takeover.settled or TaskId("build", held.id) in state.unclaimed)
+    ):
+        if held.phase != "died":
+            buildlife.set_aside(state, info.id, held)
+    elif held.phase not in OVER_PHASES:
         state.send(info.id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
 
 
-def _may_adopt(state: State, task: Task, held: Held) -> bool:
-    """A task from before the take-over belongs to the highest attempt that any worker reports."""
-    if task.withheld:
-        return True
-    adopted = task.attempt is not None and task.assign is None
-    return adopted and not state.takeover.settled and task.attempt is not None and held.attempt > task.attempt
+def _take_up(state: State, task: Task, info: WorkerInfo, held: Held, now: float) -> None:
+    """An attempt from before that is later than all that is known of its task: the highest one counts."""
+    if task.attempt is not None:
+        state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="superseded"))
+        attemptlife.requeue(state, task, "a later attempt is alive", crashed=False, now=now)
+    if held.phase == "died":
+        state.schedule(Withdrawn(task.id))
+        state.tasks.hold(task, attempt=held.attempt, worker_id=info.id, assign=None, now=now)
+        attemptlife.requeue(state, task, DIED, crashed=True, now=now)
+    elif state.adopt(task, info.id, held, now):
+        show(state, info.id, [held])
 
 
 def _repeat_cancel(state: State, task: Task) -> None:

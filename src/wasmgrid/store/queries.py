@@ -63,6 +63,7 @@ _open_attempts = (
         sa.func.count(),
         sa.func.sum(sa.cast(attempts.c.counts_as_crash, sa.Integer)),
         sa.func.sum(sa.cast(attempts.c.counts_as_retry, sa.Integer)),
+        sa.func.max(attempts.c.attempt),
     )
     .where(attempts.c.kind == "run", attempts.c.subject_id.in_(sa.select(_page.c.id)))
     .group_by(attempts.c.subject_id, attempts.c.task_index)
@@ -132,8 +133,10 @@ def unfinished(
     tried: dict[int, dict[int, int]] = {}
     crashes: dict[int, dict[int, int]] = {}
     retries: dict[int, dict[int, int]] = {}
-    for job_id, index, count, crashed, retried in connection.execute(_open_attempts, page):
+    latest: dict[int, dict[int, int]] = {}
+    for job_id, index, count, crashed, retried, highest in connection.execute(_open_attempts, page):
         tried.setdefault(job_id, {})[index] = count
+        latest.setdefault(job_id, {})[index] = highest
         if crashed:
             crashes.setdefault(job_id, {})[index] = crashed
         if retried:
@@ -156,6 +159,7 @@ def unfinished(
             crashes=crashes.get(row.id, {}),
             retries=retries.get(row.id, {}),
             attempts=tried.get(row.id, {}),
+            latest=latest.get(row.id, {}),
         )
         for row in rows
     ]

@@ -75,8 +75,8 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True):
 
     `done` are the indexes that have a result (`failed`: one of them did not succeed, `cancelled`: one was cancelled).
     `attempts` counts per index the attempts that ended without one, `crashes` and `retries` how many of those count as
-    such. Indexes with none are left out. `age_s` is how long ago it was
-    submitted; both it and `submitted_at` are by the database's clock.
+    such, and `latest` is the highest of them. Indexes with none are left out. `age_s` is how long ago it was submitted;
+    both it and `submitted_at` are by the database's clock.
     """
 
     id: int
@@ -95,6 +95,7 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True):
     crashes: dict[int, int] = {}
     retries: dict[int, int] = {}
     attempts: dict[int, int] = {}
+    latest: dict[int, int] = {}
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,186 @@
+"""What a leader must not lose, and a new one must know: each of these was found by the simulator."""
+
+from __future__ import annotations
+
+from tests.protocol.test_leader import (
+    SETTINGS,
+    SOURCE,
+    arrive,
+    commit,
+    info,
+    join,
+    leader,
+    module_written,
+    result,
+    results,
+    sent,
+    written,
+)
+
+from wasmgrid.core import wire
+from wasmgrid.core.job import BuildResult, StoredSpec, TaskResult
+from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.outcome import Outcome, OutcomeKind, exited
+from wasmgrid.protocol import events
+from wasmgrid.protocol.leader import Leader
+
+OLD = 1 << 32  # attempts of term 1
+LOST = Outcome(kind=OutcomeKind.LOST, message="the runner crashed")
+
+
+def taken_over(*jobs: events.JobArrived, known: list[str] | None = None) -> Leader:
+    """A leader of term 2 that found these jobs."""
+    led = Leader(term=2, leader_id="s2", known_workers=known or ["w1", "w2"], now=0.0, settings=SETTINGS)
+    for job in jobs:
+        led.handle(job, 0.0)
+    led.begin(0.0)
+    return led
+
+
+def old_job(job_id: int = 1, *, task_count: int = 1, **fields: object) -> events.JobArrived:
+    spec = StoredSpec(retries=2)
+    given = {"tenant": "default", "module_sha256": "m" * 64, "old": True, **fields}
+    return events.JobArrived(job_id=job_id, spec=spec, task_count=task_count, **given)  # type: ignore[arg-type]
+
+
+def held(attempt: int, phase: str = "running", gpus: list[int] | None = None) -> wire.Held:
+    return wire.Held(attempt=attempt, kind="run", id=1, phase=phase, gpus=gpus or [])
+
+
+def test_a_worker_is_given_nothing_before_its_row_is_written() -> None:
+    """Else a new leader would not wait for it, and run what it holds a second time."""
+    led = leader()
+    joined = led.handle(events.Said(wire.Inventory(worker=info(), term=1)), 0.0)
+    assert not sent(arrive(led), wire.Assign)
+    assert sent(commit(led, joined), wire.Assign)
+
+
+def test_a_known_worker_is_given_tasks_at_once() -> None:
+    led = leader(known=["w1"])
+    led.handle(events.Said(wire.Inventory(worker=info(), term=1)), 0.0)
+    assert sent(arrive(led), wire.Assign)
+
+
+def test_a_crash_is_answered_only_once_it_is_recorded() -> None:
+    """Else the death of the leader would forget a crash that its worker forgot as well."""
+    led = leader()
+    join(led)
+    [assign] = sent(arrive(led), wire.Assign)
+    commands = results(led, result(assign.attempt, outcome=LOST))
+    [record] = written(commands, events.Record)
+    assert record.ended[0].crashed
+    assert not sent(commands, wire.ResultsAck)
+    assert not sent(results(led, result(assign.attempt, outcome=LOST)), wire.ResultsAck)  # told again meanwhile
+    assert [ack.attempts for ack in sent(commit(led, commands), wire.ResultsAck)] == [[assign.attempt]]
+
+
+def test_a_job_is_finished_only_once_all_its_results_are_written() -> None:
+    """A write may fail and be asked for again after a later one: the job's end waits for both."""
+    led = leader()
+    join(led)
+    spec = StoredSpec()
+    arrived = events.JobArrived(job_id=1, tenant="default", spec=spec, task_count=2, module_sha256="m" * 64)
+    first, second = sent(led.handle(arrived, 0.0), wire.Assign)
+    early = results(led, result(first.attempt))
+    [token] = [one.token for one in early if isinstance(one, events.Write)]
+    led.handle(events.WriteFailed(token), 1.0)
+    late = results(led, TaskResult(job_id=1, index=1, attempt=second.attempt, worker_id="w1", outcome=exited(0)))
+    assert not written(late, events.Record)[0].finished
+    assert not [record for record in written(commit(led, late), events.Record) if record.finished]
+    again = led.handle(events.Tick(), 2.0)
+    [end] = written(commit(led, again), events.Record)
+    assert [(one.job_id, one.state) for one in end.finished] == [(1, JobState.SUCCEEDED)]
+
+
+def test_a_job_whose_results_are_all_there_is_finished_by_the_next_leader() -> None:
+    led = leader()
+    commands = led.handle(old_job(task_count=2, done=[0, 1], failed=True), 0.0)
+    [record] = written(commands, events.Record)
+    assert [(one.job_id, one.state) for one in record.finished] == [(1, JobState.FAILED)]
+
+
+def test_what_has_ended_at_a_worker_is_taken_up_though_its_place_is_taken() -> None:
+    """A result that waits for its acknowledgement needs no room; the task that runs now in its place does."""
+    whole = info().capacity
+    led = taken_over(old_job(), events.JobArrived(job_id=2, tenant="default", spec=StoredSpec(), old=True))
+    spec = StoredSpec(cpus=whole.milli_cpus / 1000, memory_mb=whole.memory_mb, disk_mb=whole.disk_mb)
+    led.handle(
+        events.JobArrived(job_id=3, tenant="default", spec=spec, module_sha256="m" * 64, old=True),
+        0.0,
+    )
+    running = wire.Held(attempt=OLD + 9, kind="run", id=3, phase="running")
+    commands = join(led, held=[running, held(OLD + 5, "finished")])
+    assert not sent(commands, wire.Cancel)
+    record = written(results(led, result(OLD + 5)), events.Record)
+    assert record[0].results[0].attempt == OLD + 5
+
+
+def test_of_two_attempts_from_before_the_later_one_counts_also_where_the_earlier_one_had_failed() -> None:
+    led = taken_over(old_job())
+    join(led, worker=info("w1"), held=[held(OLD + 5, "finished")])
+    commands = results(led, result(OLD + 5, outcome=exited(1)), now=0.1)
+    assert written(commands, events.Record)[0].ended[0].retried
+    join(led, 0.2, worker=info("w2"), held=[held(OLD + 7, "finished")])
+    [record] = written(results(led, result(OLD + 7, worker="w2"), worker="w2", now=0.3), events.Record)
+    assert record.results[0].attempt == OLD + 7
+
+
+def test_an_attempt_that_is_recorded_as_over_is_not_counted_again() -> None:
+    """The former leader recorded the failure and died before it could say so."""
+    led = taken_over(old_job(tries={0: 1}, latest={0: OLD + 5}), known=["w1"])
+    commands = join(led, held=[held(OLD + 5, "finished")])
+    [assign] = sent(commands, wire.Assign)  # nobody holds anything that counts
+    commands = results(led, result(OLD + 5, outcome=exited(1)))
+    assert not written(commands, events.Record)
+    assert [ack.attempts for ack in sent(commands, wire.ResultsAck)] == [[OLD + 5]]
+    task = led.state.task_of("run", 1, 0)
+    assert task is not None
+    assert (task.tries, task.attempt) == (1, assign.attempt)
+
+
+def test_memory_that_grew_is_remembered_over_a_take_over() -> None:
+    spec = StoredSpec(memory_mb=500, retries=3, retry_memory=2.0)
+    job = events.JobArrived(
+        job_id=1, tenant="default", spec=spec, module_sha256="m" * 64, old=True, tries={0: 2}, latest={0: OLD + 5}
+    )
+    led = taken_over(job, known=["w1"])
+    [assign] = sent(join(led), wire.Assign)
+    assert isinstance(assign.work, wire.RunWork)
+    assert assign.work.limits.memory_mb == 2000
+
+
+def test_what_a_worker_holds_without_the_leaders_knowledge_is_stopped() -> None:
+    """The word that stopped it was lost; the next heartbeat shows that it still runs."""
+    led = leader()
+    join(led)
+    stray = wire.Held(attempt=77, kind="run", id=9, phase="running")
+    beat = wire.Heartbeat(worker_id="w1", incarnation="1", term=1, assigned_seq=0, held=[stray])
+    [cancel] = sent(led.handle(events.Said(beat), 1.0), wire.Cancel)
+    assert (cancel.attempt, cancel.reason) == (77, "superseded")
+
+
+def test_assignments_are_counted_through_the_whole_term() -> None:
+    """A worker that lost its lease and came back must not take the count of its new lease for an old one."""
+    led = leader()
+    join(led)
+    [first] = sent(arrive(led), wire.Assign)
+    led.handle(events.Tick(), 11.0)
+    led.handle(events.Tick(), 22.0)
+    [second] = sent(join(led, 23.0), wire.Assign)
+    assert second.seq > first.seq
+
+
+def test_a_build_that_a_worker_holds_keeps_its_place_until_its_row_is_open() -> None:
+    job = events.JobArrived(job_id=1, tenant="default", spec=StoredSpec(source=SOURCE), old=True)
+    led = taken_over(job, known=["w1"])
+    build = wire.Held(attempt=OLD + 5, kind="build", id=9, phase="running")
+    commands = join(led, held=[build])
+    opening = next(one for one in commands if isinstance(one, events.OpenBuild))
+    assert not sent(commands, wire.Cancel)
+    crowd = [one for number in range(2, 6) for one in arrive(led, number, cpus=1.0)]
+    assert len(sent(crowd, wire.Assign)) == 1  # one cpu is the build's
+    led.handle(events.BuildOpened(build_id=9, build_key=opening.build_key, state="pending"), 0.1)
+    built = BuildResult(build_id=9, attempt=OLD + 5, worker_id="w1", outcome=exited(0), module_sha256="c" * 64)
+    commands = results(led, builds=[built])
+    assert written(commands, events.FinishBuild)[0].result.attempt == OLD + 5
+    assert sent(module_written(led, commands), wire.Assign)
