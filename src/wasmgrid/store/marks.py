@@ -45,20 +45,16 @@ class Marks:
         connection.execute(self._set, {"writer": self._id, "number": self._last})
         return Mark(self._last)
 
-    def check(self, engine: sa.Engine, mark: Mark, broke: sa.exc.DBAPIError) -> None:
-        """Return where the transaction with this mark was committed after all; raise `broke` where it was not.
+    def committed(self, engine: sa.Engine, mark: Mark, broke: sa.exc.DBAPIError) -> bool:
+        """Whether the transaction with this mark was committed after all. Blocks until the database says so.
 
-        It raises, too, where the database does not say within `KNOWN_WITHIN_S`: then nobody knows. Blocks so long.
+        Raises `broke` where it does not within `KNOWN_WITHIN_S`: then nobody knows.
         """
         deadline = time.monotonic() + KNOWN_WITHIN_S
         while time.monotonic() < deadline:
             try:
                 with engine.connect() as connection, connection.begin():
-                    if connection.execute(self._look, {"writer": self._id, "number": 0}).scalar() == mark:
-                        return
-                    raise broke
-            except sa.exc.DBAPIError as error:
-                if error is broke:
-                    raise
+                    return connection.execute(self._look, {"writer": self._id, "number": 0}).scalar() == mark
+            except sa.exc.DBAPIError:
                 time.sleep(_PAUSE_S)
         raise broke

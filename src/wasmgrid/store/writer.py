@@ -116,27 +116,30 @@ class Writer:
 
     def _commit(self, batch: list[_Request[Any]]) -> None:
         """Run a batch in one transaction; where the database fails inside a request, each in one of its own."""
+        cut_off = False
         for _ in range(TRIES):
-            fresh = self._connection is None
             try:
                 self._transact(batch)
-            except _RequestBroke as broke:
+            except _Broke as broke:
                 self._drop_connection()
-                if self._database.lost(broke.error) and not fresh:
-                    continue  # the connection had died before: another may do
                 if self._database.lost(broke.error):
-                    return self._refuse(batch, broke.error)
-                if len(batch) > 1:
+                    if cut_off:
+                        self._refuse(batch, broke.error)
+                        return
+                    cut_off = True  # maybe while it waited for work: a new connection may do
+                elif len(batch) > 1:
                     for request in batch:
                         self._commit([request])
-                    return None
-                if not self._database.collided(broke.error):
-                    return self._refuse(batch, broke.error)
+                    return
+                elif not self._database.collided(broke.error):
+                    self._refuse(batch, broke.error)
+                    return
             except sa.exc.DBAPIError as error:
-                return self._refuse(batch, error)
+                self._refuse(batch, error)
+                return
             else:
-                return None
-        return self._refuse_collided(batch)
+                return
+        self._refuse_collided(batch)
 
     def _transact(self, batch: list[_Request[Any]]) -> None:
         """One transaction, or one more with savepoints where a request raised in the first. Raises where it fails."""
@@ -163,7 +166,8 @@ class Writer:
             if self._marks is None or mark is None or not self._database.lost(error):
                 raise
             self._drop_connection()
-            self._marks.check(self._engine, mark, error)
+            if not self._marks.committed(self._engine, mark, error):
+                raise _Broke(error) from error
 
     def _run(self, request: _Request[Any], connection: sa.Connection, *, savepoint: bool) -> None:
         request.error = None
@@ -175,7 +179,7 @@ class Writer:
                 connection.exec_driver_sql("RELEASE SAVEPOINT request")
         except Exception as error:
             if isinstance(error, sa.exc.DBAPIError) and self._database.transient(error):
-                raise _RequestBroke(error) from error  # the whole transaction may be gone by now
+                raise _Broke(error) from error  # the whole transaction may be gone by now
             request.error = error
             if not savepoint:
                 raise _Refused from None
@@ -207,8 +211,8 @@ class Writer:
             self._connection = None
 
 
-class _RequestBroke(Exception):
-    """The database failed while a request ran: the transaction cannot be trusted any more."""
+class _Broke(Exception):
+    """The database failed within a transaction: nothing of it was kept, and it may be worth another try."""
 
     def __init__(self, error: sa.exc.DBAPIError) -> None:
         super().__init__(str(error.orig))
