@@ -8,11 +8,14 @@ import re
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from tests.conformance.samples import FileAdapter, worker
 
 from wasmgrid.core.errors import InvalidField, Unavailable
 from wasmgrid.store import Store
@@ -58,6 +61,34 @@ def test_one_line_of_revisions_from_nothing() -> None:
     scripts = ScriptDirectory.from_config(config())
     assert len(scripts.get_heads()) == 1
     assert scripts.get_base() == "0001"
+
+
+def test_a_home_of_before_several_servers_is_upgraded(tmp_path: Path) -> None:
+    database = Sqlite(tmp_path / "store" / "db.sqlite3")
+    database.path.parent.mkdir()
+    engine = database.migrations()
+    with engine.begin() as connection:
+        command.upgrade(config(connection), "0001")
+        connection.exec_driver_sql("INSERT INTO leadership VALUES (1, 7, 's1', 5)")
+        for name, state in (("w1", "joined"), ("w2", "quarantined"), ("w3", "left")):
+            row = (name, "default", state, msgspec.msgpack.encode(worker(name)), 1, 2)
+            connection.exec_driver_sql("INSERT INTO workers VALUES (?, ?, ?, ?, ?, ?)", row)
+    engine.dispose()
+
+    async def look(store: Store) -> None:
+        rows = [(row.id, row.state, row.hold, row.note, row.info) for row in await store.workers()]
+        assert rows == [
+            ("w1", "joined", "", "", worker("w1")),
+            ("w2", "joined", "quarantined", "", worker("w2")),
+            ("w3", "left", "", "", worker("w3")),
+        ]
+        seen = await store.leadership()
+        assert seen is not None
+        assert (seen.term, seen.server_id, seen.released) == (7, "s1", False)
+        assert seen.age_s > 1e9
+        assert await store.try_lead("s2", stale_s=2.5) == 8
+
+    FileAdapter(tmp_path).run(look)
 
 
 def test_a_second_start_changes_nothing(tmp_path: Path) -> None:
