@@ -1,4 +1,4 @@
-"""The fabric alone, two processes and a nats-server: request and answer, rate, and blobs of two sizes."""
+"""The fabric alone, two processes and a nats-server: request and answer, rate, blobs of two sizes; then with TLS."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ async def blobs(fabric: Fabric, directory: Path, size: int, times: int) -> tuple
     return quantile(up, 0.5), quantile(down, 0.5)
 
 
-async def measure(home: Home) -> None:
-    """All of it, printed."""
-    nats = EmbeddedNats(home.create())
+async def measure(home: Home, *, listen: str | None) -> None:
+    """All of it, printed: on loopback, or with TLS where `listen` names an address."""
+    nats = EmbeddedNats(home.create(), listen=listen)
     endpoint = await nats.start()
     argv = [sys.executable, "-m", "benchmarks.fabric", str(home.path)]
     other = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.PIPE)
@@ -104,7 +104,7 @@ async def measure(home: Home) -> None:
     small = await blobs(fabric, home.path, SMALL, SMALL_TIMES)
     large = await blobs(fabric, home.path, LARGE, LARGE_TIMES)
     show(
-        "fabric, between two processes",
+        f"fabric, between two processes{', with TLS' if listen else ''}",
         [
             ("request and answer, p50", f"{quantile(took, 0.5):.2f} ms"),
             ("request and answer, p99", f"{quantile(took, 0.99):.2f} ms"),
@@ -126,8 +126,9 @@ def main() -> None:
         assert endpoint is not None
         uvloop.run(serve(endpoint))
     else:
-        with temporary_home() as home:
-            uvloop.run(measure(Home(Path(home))))
+        for listen in (None, "127.0.0.1:0"):
+            with temporary_home() as home:
+                uvloop.run(measure(Home(Path(home)), listen=listen))
 
 
 if __name__ == "__main__":

@@ -69,5 +69,5 @@ def _worker(name: str) -> dict[str, Any]:
     return {
         "publish": {"allow": publish},
         "subscribe": {"allow": subscribe},
-        "allow_responses": {"max": 1, "expires": "2m"},
+        "allow_responses": {"max": 1, "expires": "1m"},
     }

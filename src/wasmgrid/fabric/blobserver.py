@@ -83,9 +83,9 @@ class BlobServer:
             return missing
         return wire.BlobFrame(data=data, size=size)
 
-    async def _put(self, message: wire.Message, _reply: str) -> wire.Message | None:
+    async def _put(self, message: wire.Message, reply: str) -> wire.Message | None:
         if not isinstance(message, wire.BlobPut):
-            return None
+            return await self._get(message, reply)  # from who found another server silent
         try:
             return wire.BlobPutAck(received=await self._upload(message).take(message))
         except WasmgridError as error:

@@ -33,6 +33,7 @@ from wasmgrid.home import Home, write_atomically
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _ANYWHERE = {"", "0.0.0.0", "::"}  # where a server may listen, and no client finds it  # noqa: S104
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*")
+BROUGHT = "brought"  # a file that says so: the authority's key is elsewhere, so nothing here can be made anew
 _AUTHORITY_DAYS, _SERVER_DAYS, _RENEW_DAYS = 3650, 825, 90
 _SKEW = dt.timedelta(hours=1)  # a clock elsewhere may be behind ours
 
@@ -50,9 +51,14 @@ def ensure(home: Home, hosts: Iterable[str]) -> Certificates:
     """The home's server certificate for these host names and addresses, and for this machine by its local ones.
 
     Made where there is none, made anew where a name is missing or its end is near; the authority stays for ten years.
-    Of several processes that race, all get the same. Raises `InvalidField` for a host that is none, `Unavailable`.
+    Of several processes that race, all get the same. One that was brought from where its authority is stays as it is;
+    it must be good for the first of the hosts. Raises `InvalidField` for a host that is none or that it is not for,
+    `Unavailable`.
     """
-    return issue(home.tls, [*hosts, *LOCAL_HOSTS], into=home.tls)
+    names = [host for host in hosts if host not in _ANYWHERE]
+    if (home.tls / BROUGHT).exists():
+        return _brought(home.tls, names[:1])
+    return issue(home.tls, [*names, *LOCAL_HOSTS], into=home.tls)
 
 
 def issue(authority: Path, hosts: Iterable[str], *, into: Path) -> Certificates:
@@ -69,10 +75,31 @@ def issue(authority: Path, hosts: Iterable[str], *, into: Path) -> Certificates:
             ca_pem = ca.public_bytes(Encoding.PEM).decode()
             if into != authority:
                 write_atomically(into / "ca.pem", ca_pem, mode=0o644)
+                write_atomically(into / BROUGHT, "", mode=0o644)
     except (OSError, ValueError) as error:
         raise Unavailable(
             f"the certificates in {into} cannot be made or read: {error}", hint=f"if they are damaged: rm -r {into}"
         ) from error
+    return Certificates(ca_pem=ca_pem, certificate=certificate, key=key)
+
+
+def _brought(directory: Path, hosts: list[str]) -> Certificates:
+    """What somebody made elsewhere and put here, where it is good for these hosts and not over."""
+    certificate, key = directory / "server.pem", directory / "server.key"
+    elsewhere = "make it anew where its authority is: wasmgrid cluster init"
+    try:
+        ca_pem = (directory / "ca.pem").read_text(encoding="ascii")
+        good = _serves(
+            certificate, key, [_name(host) for host in hosts], x509.load_pem_x509_certificate(ca_pem.encode()), 0
+        )
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"the certificates in {directory} cannot be read: {error}", hint=elsewhere) from error
+    if not good:
+        raise InvalidField(
+            f"the certificate in {directory} is not for {', '.join(hosts) or 'this machine'}, or no longer good",
+            hint=elsewhere,
+            field="advertise",
+        )
     return Certificates(ca_pem=ca_pem, certificate=certificate, key=key)
 
 
@@ -134,7 +161,13 @@ def _builder(
     )
 
 
-def _serves(path: Path, key_file: Path, names: list[x509.GeneralName], ca: x509.Certificate) -> bool:
+def _serves(
+    path: Path,
+    key_file: Path,
+    names: list[x509.GeneralName],
+    ca: x509.Certificate,
+    days: int = _RENEW_DAYS,
+) -> bool:
     """Whether what is there has these names, this authority and some time left, and its key fits."""
     if not (path.exists() and key_file.exists()):
         return False
@@ -143,7 +176,7 @@ def _serves(path: Path, key_file: Path, names: list[x509.GeneralName], ca: x509.
     left = found.not_valid_after_utc - dt.datetime.now(dt.UTC)
     return (
         has >= set(names)
-        and left > dt.timedelta(days=_RENEW_DAYS)
+        and left > dt.timedelta(days=days)
         and found.public_key() == _read_key(key_file).public_key()
         and _issued(found, ca)
     )

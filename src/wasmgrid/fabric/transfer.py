@@ -28,6 +28,7 @@ from wasmgrid.fabric.connection import Fabric
 
 _WINDOW = 4  # frames under way: 2 MiB of memory per transfer
 _FRAME_S = 15.0
+_ANY_S = 2.0  # how long a frame waits for whichever server NATS chose, where there is one that is known to be there
 _LAST_FRAME_S = 60.0  # its answer comes when the blob is durable
 _TRIES = 4
 _INLINE_BYTES = 4 << 20  # up to here a frame is hashed and written in 0.5 ms, right where it came in
@@ -38,19 +39,21 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def fetch(fabric: Fabric, sha256: str, dest: Path, *, max_bytes: int) -> int:
+async def fetch(fabric: Fabric, sha256: str, dest: Path, *, max_bytes: int, server_id: str = "") -> int:
     """Bring a blob to the file `dest`, which appears whole with its digest checked, or not at all. Its size in bytes.
 
+    Frames come from any server; `server_id` is one that is known to be there, and is asked as soon as one is silent.
     Raises `NotFound` where no server has it, `TooLarge` before anything is written, `DigestMismatch`, `Unreachable` or
     `TimedOutWaiting` when the servers stay away for several tries.
     """
-    first = await _frame(fabric, sha256, 0)
+    servers = _Servers(fabric, server_id)
+    first = await _frame(servers, sha256, 0)
     if first.size > max_bytes:
         raise TooLarge(f"blob {sha256[:12]} has {first.size} bytes, the limit here is {max_bytes}")
 
     async def rest() -> AsyncGenerator[Coroutine[Any, Any, wire.BlobFrame], None]:
         for offset in range(FRAME_BYTES, first.size, FRAME_BYTES):
-            yield _frame(fabric, sha256, offset)
+            yield _frame(servers, sha256, offset)
 
     temporary = dest.with_name(f".{dest.name}.{secrets.token_hex(4)}")
     do = asyncio.to_thread if first.size > _INLINE_BYTES else _at_once
@@ -140,8 +143,8 @@ async def _pieces(source: Path | bytes) -> AsyncGenerator[tuple[bytes, bool], No
             data = following
 
 
-async def _frame(fabric: Fabric, sha256: str, offset: int) -> wire.BlobFrame:
-    answer = await _ask_again(fabric, subjects.blobs(), wire.BlobRequest(sha256=sha256, offset=offset))
+async def _frame(servers: _Servers, sha256: str, offset: int) -> wire.BlobFrame:
+    answer = await servers.ask(wire.BlobRequest(sha256=sha256, offset=offset))
     if not isinstance(answer, wire.BlobFrame):
         raise ProtocolMismatch(f"expected a blob frame, got {type(answer).__name__}")
     if answer.size < 0:
@@ -151,16 +154,34 @@ async def _frame(fabric: Fabric, sha256: str, offset: int) -> wire.BlobFrame:
     return answer
 
 
-async def _ask_again(fabric: Fabric, subject: str, message: wire.Message) -> wire.Message:
-    """A request that may be repeated, over a reconnection or a restart of a server."""
-    for tries_left in reversed(range(_TRIES)):
-        try:
-            return await fabric.request(subject, message, timeout_s=_FRAME_S)
-        except (Unreachable, TimedOutWaiting):
-            if not tries_left:
-                raise
-            await asyncio.sleep(_PAUSE_S * 2 ** (_TRIES - tries_left))
-    raise AssertionError  # the last try returns or raises
+class _Servers:
+    """Whom one transfer asks. NATS goes on choosing a server that is frozen, for a minute and more: half of all frames."""
+
+    def __init__(self, fabric: Fabric, known: str) -> None:
+        self._fabric = fabric
+        self._known = known
+        self._all_answer = True
+
+    async def ask(self, message: wire.Message) -> wire.Message:
+        """A question that may be repeated, over a reconnection or a restart of a server."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return await self._ask_one(message)
+            except (Unreachable, TimedOutWaiting):
+                if not tries_left:
+                    raise
+                await asyncio.sleep(_PAUSE_S * 2 ** (_TRIES - tries_left))
+        raise AssertionError  # the last try returns or raises
+
+    async def _ask_one(self, message: wire.Message) -> wire.Message:
+        if not self._known:
+            return await self._fabric.request(subjects.blobs(), message, timeout_s=_FRAME_S)
+        if self._all_answer:
+            try:
+                return await self._fabric.request(subjects.blobs(), message, timeout_s=_ANY_S)
+            except TimedOutWaiting:
+                self._all_answer = False
+        return await self._fabric.request(subjects.server_blobs(self._known), message, timeout_s=_FRAME_S)
 
 
 async def _in_order(asks: AsyncGenerator[Coroutine[Any, Any, T], None]) -> AsyncGenerator[T, None]:
