@@ -71,6 +71,8 @@ def test_a_crash_is_answered_only_once_it_is_recorded() -> None:
     assert record.ended[0].crashed
     assert not sent(commands, wire.ResultsAck)
     assert not sent(results(led, result(assign.attempt, outcome=LOST)), wire.ResultsAck)  # told again meanwhile
+    late = wire.Heartbeat(worker_id="w1", incarnation="1", term=1, assigned_seq=1, held=[held(assign.attempt)])
+    assert not sent(led.handle(events.Said(late), 1.0), wire.Cancel)
     assert [ack.attempts for ack in sent(commit(led, commands), wire.ResultsAck)] == [[assign.attempt]]
 
 

@@ -179,7 +179,7 @@ def _drop_worker(state: State, worker_id: str, *, died: set[int], reason: str, n
 def claim(state: State, info: WorkerInfo, held: Held, now: float) -> None:
     """A worker says that it holds this attempt: it is the current one, or becomes it, or must stop."""
     task = state.task_of(held.kind, held.id, held.index)
-    if task is not None and task.settling:
+    if held.attempt in state.unanswered or (task is not None and task.settling):
         return
     is_current = task is not None and task.attempt == held.attempt and task.worker_id == info.id
     if task is not None and held.attempt > task.latest:
