@@ -48,6 +48,29 @@ def test_hostile_63_an_upload_survives_the_death_of_the_leader_in_its_middle(tmp
     in_rig(tmp_path, test)
 
 
+def test_hostile_61_a_fetch_does_not_wait_for_a_frozen_server(tmp_path: Path) -> None:
+    async def test(made: Rig) -> None:
+        blobs, asked = Blobs(), 0
+
+        async def freeze(_message: wire.Message, _reply: str) -> None:
+            nonlocal asked
+            asked += 1
+            await asyncio.sleep(600)
+
+        for _ in range(3):
+            await (await made.connect()).serve(subjects.blobs(), freeze, queue="servers")
+        leader = await serving(made, "s2", blobs)
+        blobs.kept[sha256_hex(DATA)] = DATA
+        courier = Courier(await made.connect(), lambda: "s2")
+        async with asyncio.timeout(SOON_S):
+            assert await courier.fetch(sha256_hex(DATA), tmp_path / "dest", max_bytes=64 * MB) == len(DATA)
+        assert (tmp_path / "dest").read_bytes() == DATA
+        assert 0 < asked <= 4
+        await leader.stop()
+
+    in_rig(tmp_path, test)
+
+
 def test_hostile_61_an_upload_to_a_frozen_leader_goes_to_the_next_one(tmp_path: Path) -> None:
     async def test(made: Rig) -> None:
         blobs, leader, frozen = Blobs(), ["s1"], asyncio.Event()

@@ -54,7 +54,7 @@ def blobs() -> str:
 
 
 def server_blobs(server_id: str) -> str:
-    """Worker -> one server: `BlobPut`, because the frames of an upload must meet; `BlobRequest` where others are silent."""
+    """Worker -> one server: `BlobPut`, as the frames of an upload must meet; `BlobRequest` where others are silent."""
     return f"{_ROOT}.server.{check_id(server_id, field='server_id')}.blobs"
 
 

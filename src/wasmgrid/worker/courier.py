@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -15,7 +15,7 @@ from wasmgrid.fabric import transfer
 from wasmgrid.fabric.connection import Fabric
 
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.2, 5.0
-_LOOK_S = 0.5  # how often an upload looks whether its server still leads
+_LOOK_S = 0.5  # how often a transfer looks whether its server still leads
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 class Courier:
     """Fetches and uploads until it works or its caller is cancelled; what can never work is raised.
 
-    `leader_id` says which server takes uploads now: another after a take-over.
+    `leader_id` says which server leads now and takes uploads: another after a take-over.
     """
 
     def __init__(self, fabric: Fabric, leader_id: Callable[[], str]) -> None:
@@ -34,26 +34,34 @@ class Courier:
 
     async def fetch(self, sha256: str, dest: Path, *, max_bytes: int) -> int:
         """As `transfer.fetch`, waiting for servers that are away."""
-        return await _patiently(lambda: transfer.fetch(self._fabric, sha256, dest, max_bytes=max_bytes))
+
+        def fetch(server_id: str) -> Coroutine[Any, Any, int]:
+            return transfer.fetch(self._fabric, sha256, dest, max_bytes=max_bytes, server_id=server_id)
+
+        return await _patiently(lambda: self._while_it_leads(fetch))
 
     async def upload(self, source: Path | bytes) -> tuple[str, int]:
         """Make `source` durable at the leader, whoever that comes to be meanwhile; its digest and size."""
         sha256, size = await asyncio.to_thread(_digest, source)
-        await _patiently(lambda: self._upload(sha256, source))
+
+        def upload(server_id: str) -> Coroutine[Any, Any, None]:
+            return transfer.upload(self._fabric, server_id, sha256, source)
+
+        await _patiently(lambda: self._while_it_leads(upload))
         return sha256, size
 
-    async def _upload(self, sha256: str, source: Path | bytes) -> None:
+    async def _while_it_leads(self, call: Callable[[str], Coroutine[Any, Any, T]]) -> T:
         """One try. A server that stopped leading may be frozen, and each frame to it would wait for its time-out."""
         server_id = self._leader_id()
-        uploading = asyncio.create_task(transfer.upload(self._fabric, server_id, sha256, source))
+        doing = asyncio.create_task(call(server_id))
         try:
-            while not (await asyncio.wait({uploading}, timeout=_LOOK_S))[0]:
+            while not (await asyncio.wait({doing}, timeout=_LOOK_S))[0]:
                 if self._leader_id() != server_id:
                     raise Unavailable(f"{server_id} leads no more")
-            uploading.result()
+            return doing.result()
         finally:
-            uploading.cancel()
-            await asyncio.gather(uploading, return_exceptions=True)
+            doing.cancel()
+            await asyncio.gather(doing, return_exceptions=True)
 
 
 async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
