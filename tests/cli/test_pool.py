@@ -13,7 +13,9 @@ import pytest
 from tests.sdk.scripted import Answer, Asked, Scripted, serving
 
 from wasmgrid.cli.main import main
-from wasmgrid.fabric import credentials
+from wasmgrid.core.errors import InvalidField
+from wasmgrid.fabric import certificates, credentials
+from wasmgrid.home import Home
 
 THERE = {"nats_url": "tls://grid.example:4222", "ca": "-----BEGIN CERTIFICATE-----\nit's\n"}
 
@@ -225,9 +227,15 @@ def test_the_files_of_a_cluster(script: Scripted, tmp_path: Path, capsys: pytest
     ca = (tmp_path / "grid/ca/ca.pem").read_text()
     assert first.ca == ca
     assert (tmp_path / "grid/server2/tls/ca.pem").read_text() == ca
+    home = Home(tmp_path / "grid/server1")
+    assert certificates.ensure(home, ["a.example", "whatever-this-host-is-called"]).ca_pem == ca
+    with pytest.raises(InvalidField, match="is not for b"):
+        certificates.ensure(home, ["b.example"])
     assert main([*command[:-1], "a.example,b.example,c.example"]) == 0  # one more: what was there is kept
     assert credentials.read(tmp_path / "grid/server1/credential.json") == first
     assert (tmp_path / "grid/ca/ca.pem").read_text() == ca
+    tokens = {path.read_text() for path in tmp_path.glob("grid/server*/token")}
+    assert tokens == {(tmp_path / "grid/ca/token").read_text()}
     _, key = credentials.make()
     script.respond = answers(GET_credentials={"credentials": [{"name": "pool1", "kind": "worker", "public_key": key}]})
     assert main(["cluster", "authorize", "grid"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from wasmgrid.cli.connecting import client
 from wasmgrid.cli.credentials import admitted
 from wasmgrid.cli.terminal import say
 from wasmgrid.core.errors import InvalidField, NotFound
+from wasmgrid.home import TOKEN_BYTES, write_atomically
 
 if TYPE_CHECKING:
     from wasmgrid.fabric.authorization import User
@@ -54,7 +56,7 @@ def cluster() -> None:
 )
 @click.option("--servers", default=(), type=Hosts(), metavar="HOST1,HOST2", help="Where wasmgrid server runs.")
 def init(directory: Path, nats: tuple[str, ...], servers: tuple[str, ...]) -> int:
-    """Make DIR: natsN/ for each NATS, serverN/ for each server, ca/ with the authority, which stays with you.
+    """Make DIR: natsN/ for each NATS, serverN/ for each server's home, ca/ with the authority, which stays with you.
 
     What is there is kept: authority, secrets and credentials. So the same command with one more host adds it.
     """
@@ -67,7 +69,9 @@ def init(directory: Path, nats: tuple[str, ...], servers: tuple[str, ...]) -> in
     for number, host in enumerate(servers, 1):
         place = directory / f"server{number}"
         certificates.issue(directory / files.AUTHORITY, [host, *certificates.LOCAL_HOSTS], into=place / "tls")
+        write_atomically(place / "tls" / certificates.BROUGHT, "", mode=0o644)
         _credential(place / CREDENTIAL, f"server{number}", url, ca)
+        write_atomically(place / "token", _token(directory / files.AUTHORITY / "token"), mode=0o600)
     files.authorize(directory, _servers(directory))
     _tell(directory, nodes, servers)
     return 0
@@ -117,6 +121,13 @@ def _credential(path: Path, name: str, url: str, ca: str) -> None:
     Credential(name=name, kind="server", nats_url=url, seed=seed, ca=ca).write(path)
 
 
+def _token(path: Path) -> str:
+    """The API's token, one for all servers."""
+    if not path.exists():
+        write_atomically(path, secrets.token_urlsafe(TOKEN_BYTES) + "\n", mode=0o600)
+    return path.read_text(encoding="ascii")
+
+
 def _servers(directory: Path) -> list[User]:
     """The servers that were made with the cluster, before there was a grid that could know them."""
     from wasmgrid.fabric.authorization import User  # noqa: PLC0415 -- most commands need no fabric
@@ -127,14 +138,14 @@ def _servers(directory: Path) -> list[User]:
 
 
 def _tell(directory: Path, nodes: list[Node], servers: tuple[str, ...]) -> None:
+    """What belongs where, and what to type there."""
     for node in nodes:
-        say(f"{directory}/{node.name}  to {node.host}: nats-server -c nats.conf, started in that directory")
+        say(f"{directory}/{node.name} · for {node.host}: nats-server --config nats.conf, started in that directory")
     for number, host in enumerate(servers, 1):
         say(
-            f"{directory}/server{number}  to {host}: its tls/ into the home, then "
-            f"wasmgrid server --listen 0.0.0.0 --advertise {host} --nats-credential {CREDENTIAL}, with $WASMGRID_STORE"
+            f"{directory}/server{number} · for {host}, as the beginning of its home: wasmgrid server --listen 0.0.0.0 "
+            f"--advertise {host} --nats-credential {CREDENTIAL}, with WASMGRID_STORE=postgresql://..."
         )
-    say(
-        f"{directory}/ca  stays here: who has its key can be any of them · a worker: wasmgrid join-command, and then "
-        f"wasmgrid cluster authorize {directory}"
-    )
+    say(f"{directory}/ca · stays here: with its key one can be any of them; ca.pem and token are what clients need")
+    if servers:
+        say(f"then a worker: wasmgrid join-command, and wasmgrid cluster authorize {directory}")

@@ -75,7 +75,6 @@ def issue(authority: Path, hosts: Iterable[str], *, into: Path) -> Certificates:
             ca_pem = ca.public_bytes(Encoding.PEM).decode()
             if into != authority:
                 write_atomically(into / "ca.pem", ca_pem, mode=0o644)
-                write_atomically(into / BROUGHT, "", mode=0o644)
     except (OSError, ValueError) as error:
         raise Unavailable(
             f"the certificates in {into} cannot be made or read: {error}", hint=f"if they are damaged: rm -r {into}"
