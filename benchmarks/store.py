@@ -6,6 +6,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import structs
+from tests.postgres import NoPostgresError, PostgresServer
 
 from benchmarks.grid import quantile, show, temporary_home
 from wasmgrid.core.job import Output, StoredSpec, TaskResult
@@ -25,10 +29,10 @@ NEW = NewJob(
 Row = tuple[str, str]
 
 
-def result(job_id: int) -> TaskResult:
+def result(job_id: int, index: int = 0) -> TaskResult:
     """A small one."""
     stdout = Output(data=b"hello\n" * 10, size=60)
-    return TaskResult(job_id=job_id, index=0, attempt=job_id, worker_id="w1", outcome=exited(0), stdout=stdout)
+    return TaskResult(job_id=job_id, index=index, attempt=job_id, worker_id="w1", outcome=exited(0), stdout=stdout)
 
 
 def finished(job_id: int) -> FinishedJob:
@@ -68,9 +72,13 @@ async def measure(store: Store) -> list[Row]:
     ids = [(await store.submit(NEW)).id for _ in range(ALONE)]
     many = [(await store.submit(NEW)).id for _ in range(AT_ONCE * ROUNDS)]
     more = [(await store.submit(NEW)).id for _ in range(AT_ONCE * ROUNDS)]
+    array = (await store.submit(structs.replace(NEW, task_count=AT_ONCE * ROUNDS))).id
 
     def record(numbers: list[int]) -> Awaitable[object]:
         return store.record(term, results=[result(id_) for id_ in numbers], finished=[finished(id_) for id_ in numbers])
+
+    def record_tasks(first: int) -> Awaitable[object]:
+        return store.record(term, results=[result(array, first + at) for at in range(AT_ONCE)])
 
     return [
         await alone("submit, alone", lambda _: store.submit(NEW)),
@@ -81,18 +89,29 @@ async def measure(store: Store) -> list[Row]:
         await together(f"submit, {AT_ONCE} at once", lambda _: store.submit(NEW)),
         await together(f"record, {AT_ONCE} calls at once", lambda at: record([many[at]])),
         await together(f"record, {AT_ONCE} in a call", lambda at: record(more[at : at + AT_ONCE]), AT_ONCE),
+        await together(f"record results of one job's tasks, {AT_ONCE} in a call", record_tasks, AT_ONCE),
     ]
 
 
-async def main() -> None:
-    """Measure in a home that is gone afterwards."""
+async def measured(home: Path, url: str | None, what: str) -> None:
+    """Measure in this home."""
+    store = await Store.open(home, url=url)
+    try:
+        show(f"store in {what}, each write durable when it returns", await measure(store))
+    finally:
+        await store.close()
+
+
+def main() -> None:
+    """Both databases, in homes that are gone afterwards."""
     with temporary_home() as home:
-        store = await Store.open(home)
-        try:
-            show("store, each write durable when it returns", await measure(store))
-        finally:
-            await store.close()
+        asyncio.run(measured(home, None, "SQLite"))
+    try:
+        with temporary_home() as home, PostgresServer(home / "postgres", durable=True) as server:
+            asyncio.run(measured(home, server.create("grid"), "PostgreSQL, on this machine"))
+    except NoPostgresError as reason:
+        print(f"store in PostgreSQL: not measured, {reason}")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from wasmgrid.core.errors import Unavailable
 
-Insert = sqlite.Insert | postgresql.Insert  # with ON CONFLICT, which both say alike
-InsertInto = Callable[[sa.Table], Insert]
+if TYPE_CHECKING:  # importing a dialect costs a start some 30 ms, and a grid needs one of them
+    from sqlalchemy.dialects import postgresql, sqlite
+
+InsertInto = Callable[[sa.Table], "sqlite.Insert | postgresql.Insert"]  # with ON CONFLICT, which both say alike
 
 
 class Database(Protocol):
@@ -31,7 +32,7 @@ class Database(Protocol):
     def now(self) -> sa.ColumnElement[datetime]:
         """Its clock."""
 
-    def insert(self, table: sa.Table) -> Insert:
+    def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
         """INSERT with ON CONFLICT."""
 
     def prepare(self) -> None:
