@@ -81,6 +81,8 @@ class BlobServer:
             data = await self._blobs.read(message.sha256, message.offset, FRAME_BYTES)
         except NotFound:  # collected between the two
             return missing
+        except WasmgridError as error:  # told at once, so that nobody waits for what does not come
+            return wire.Answer(code=error.code, message=error.message, hint=error.hint)
         return wire.BlobFrame(data=data, size=size)
 
     async def _put(self, message: wire.Message, reply: str) -> wire.Message | None:

@@ -145,6 +145,8 @@ async def _pieces(source: Path | bytes) -> AsyncGenerator[tuple[bytes, bool], No
 
 async def _frame(servers: _Servers, sha256: str, offset: int) -> wire.BlobFrame:
     answer = await servers.ask(wire.BlobRequest(sha256=sha256, offset=offset))
+    if isinstance(answer, wire.Answer):
+        raise Unavailable(answer.message, hint=answer.hint)
     if not isinstance(answer, wire.BlobFrame):
         raise ProtocolMismatch(f"expected a blob frame, got {type(answer).__name__}")
     if answer.size < 0:
