@@ -98,6 +98,15 @@ def test_doctor_says_who_leads(servers: Servers) -> None:
     assert ", it leads" not in lines[1 - leader]
 
 
+def test_servers_count_among_those_who_may_join(servers: Servers) -> None:
+    """They came with credentials that no API made; what a NATS is told to include must not lock them out."""
+    with Client(servers.urls[0], servers.token) as client:
+        made = {each.name: each for each in client.send(calls.credentials()).credentials}
+        assert {"s1", "s2"} <= set(made)
+        block = client.send(calls.authorization())
+    assert all(made[name].public_key in block for name in ("s1", "s2"))
+
+
 def test_an_attached_run_survives_the_death_of_its_server_which_led(servers: Servers) -> None:
     """Output goes on by offset, wherever it was cut: nothing is printed twice, nothing is left out."""
     leader = servers.leader()

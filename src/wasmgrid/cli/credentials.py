@@ -109,6 +109,12 @@ def admitted(connection: Client) -> list[User]:
     ]
 
 
+def tell_cluster(made: Credential) -> None:
+    """Say what is left to do where the grid's NATS is a service of its own."""
+    if "," in made.nats_url:
+        say(f"the grid's NATS does not know {made.name} yet: wasmgrid cluster authorize DIR, as docs/deploy.md has it")
+
+
 def _made_into(server: str | None, name: str, kind: Kind, output: str | None) -> Path | None:
     """Make one and write it; the file, or None for stdout."""
     target = None if output == STDOUT else Path(output or f"{name}.json")
@@ -125,4 +131,5 @@ def _made_into(server: str | None, name: str, kind: Kind, output: str | None) ->
         connection.send(calls.revoke_credential(name))  # nobody has it, nobody ever will
         raise
     say(f"{target} holds the {kind} credential {name}, a secret: whoever has the file may join as {name}")
+    tell_cluster(made)
     return target

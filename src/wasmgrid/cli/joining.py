@@ -39,6 +39,7 @@ def join_command(name: str | None, server: str | None) -> int:
         f"this line holds the credential {made.name}, a secret: one for each machine, more by wasmgrid join-command · "
         f"revoke it: wasmgrid credential revoke {made.name}"
     )
+    credentials.tell_cluster(made)
     if _is_local(made.nats_url):
         say(f"warning: {made.nats_url} is reached from this machine alone · for others: wasmgrid up --listen ADDR")
     return 0

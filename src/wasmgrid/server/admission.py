@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 import structlog
 
-from wasmgrid.core.errors import NotFound, WasmgridError
+from wasmgrid.core.errors import InvalidField, NotFound, WasmgridError
 from wasmgrid.fabric import authorization
 from wasmgrid.fabric.authorization import User
-from wasmgrid.fabric.credentials import check_public_key
+from wasmgrid.fabric.credentials import check_public_key, public_key, read
 from wasmgrid.store import Store
 from wasmgrid.store.rows import CredentialRow
 
@@ -54,6 +55,17 @@ class Admission:
         """Admit a key. Raises `InvalidField` for a name that is taken, or a key that is none."""
         await self._store.add_credential(name, kind, check_public_key(public_key))
         await self.apply()
+
+    async def know(self, credential: Path) -> None:
+        """Count the credential that this server came with among all: a list without it would lock the server out."""
+        mine = read(credential)
+        key = public_key(mine.seed)
+        if key in {row.public_key for row in await self.credentials()}:
+            return
+        try:
+            await self._store.add_credential(mine.name, mine.kind, key)
+        except InvalidField as error:  # another has its name: it works, and is not listed
+            log.warning("this server's credential is not listed", error=str(error))
 
     async def revoke(self, name: str) -> None:
         """Admit it no more, and cut off whoever came with it. Raises `NotFound`."""

@@ -142,6 +142,8 @@ class _Process:
     async def _admit(self, admission: Admission) -> None:
         """Let in whoever has a credential; where other servers may make some, from now on."""
         try:
+            if self._options.nats_credential is not None:
+                await admission.know(self._options.nats_credential)
             await admission.apply()
         except WasmgridError as error:
             log.warning("credentials are not brought to NATS yet", error=str(error))
