@@ -1,0 +1,23 @@
+"""Many seeds in a row: each must hold, and together they must have suffered everything."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from tests.simulation.plan import KINDS
+from tests.simulation.run import run
+
+BLOCK = 100
+
+
+def hold(first: int, count: int = BLOCK) -> None:
+    """Run the seeds from `first` on; fails with the first that breaks a promise, or where a fault kind never struck."""
+    faults: Counter[str] = Counter()
+    for seed in range(first, first + count):
+        outcome = run(seed)
+        if outcome.failure:
+            pytest.fail(f"{outcome.failure}\nreplay it: python -m tests.simulation {seed}\n{outcome.where}")
+        faults += outcome.faults
+    never = sorted(KINDS - set(faults))
+    assert not never, f"these faults never struck: {never}"

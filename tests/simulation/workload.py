@@ -1,0 +1,139 @@
+"""What people ask for: jobs of every kind, and what their guests do wherever they run."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from tests.simulation.plan import Plan
+from tests.simulation.store import source
+
+from wasmgrid.core.job import StoredSpec
+
+TIME_LIMIT_S = 8.0
+MODULES = [f"{number:064x}" for number in range(0xA0, 0xA6)]
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What a program does: `ok`, `fails` (exit code 1), `hungry` (out of memory below `needs_mb`), `slow` (past its
+    time limit), `endless` (until cancelled), `crashes` (its runner, each time) or `traps`.
+    """
+
+    does: str = "ok"
+    duration_s: float = 0.1
+    needs_mb: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """A job that somebody submits at `when`; `cancel_after_s` where they change their mind."""
+
+    when: float
+    tenant: str
+    spec: StoredSpec
+    task_count: int
+    guest: Guest
+    cancel_after_s: float | None = None
+
+
+def requests(seed: int, plan: Plan) -> list[Request]:
+    """At least `plan.tasks` tasks, in the order of submission."""
+    dice = random.Random(f"workload {seed}")
+    made: list[Request] = []
+    tasks = 0
+    while tasks < plan.tasks:
+        kind = dice.choices(list(KINDS), weights=[weight for weight, _ in KINDS.values()])[0]
+        request = KINDS[kind][1](dice, dice.uniform(0, plan.horizon_s * 0.9), dice.choice(sorted(plan.tenants)))
+        made.append(request)
+        tasks += request.task_count
+    return sorted(made, key=lambda request: request.when)
+
+
+def _duration(dice: random.Random) -> float:
+    return dice.choice([0.01, 0.05, 0.3, 0.3, 1.0, 3.0])
+
+
+def _spec(dice: random.Random, **fields: object) -> StoredSpec:
+    given: dict[str, object] = {
+        "module_sha256": dice.choice(MODULES),
+        "cpus": dice.choice([0.5, 1, 1]),
+        "memory_mb": 500,
+        "disk_mb": 100,
+        "time_limit_s": TIME_LIMIT_S,
+        "priority": dice.choice([0, 0, 0, 0, 0, 0, 0, 5]),
+    }
+    return StoredSpec(**{**given, **fields})  # type: ignore[arg-type]
+
+
+def _plain(dice: random.Random, when: float, tenant: str) -> Request:
+    return Request(when, tenant, _spec(dice), 1, Guest(duration_s=_duration(dice)))
+
+
+def _array(dice: random.Random, when: float, tenant: str) -> Request:
+    return Request(when, tenant, _spec(dice), dice.randint(2, 16), Guest(duration_s=_duration(dice)))
+
+
+def _mixed(dice: random.Random, when: float, tenant: str) -> Request:
+    """An array of which the odd tasks fail."""
+    return Request(when, tenant, _spec(dice), dice.randint(2, 8), Guest("odd ones fail", _duration(dice)))
+
+
+def _built(dice: random.Random, when: float, tenant: str) -> Request:
+    spec = _spec(dice, source=source(dice.randint(1, 6)), module_sha256=None, build_only=dice.random() < 0.1)
+    return Request(when, tenant, spec, 1, Guest(duration_s=_duration(dice)))
+
+
+def _big(dice: random.Random, when: float, tenant: str) -> Request:
+    spec = _spec(dice, cpus=dice.choice([4, 8]), memory_mb=4000, priority=0)
+    return Request(when, tenant, spec, 1, Guest(duration_s=1.0))
+
+
+def _gpu(dice: random.Random, when: float, tenant: str) -> Request:
+    model = dice.choice([None, "A100", "T4"])
+    spec = _spec(dice, gpus=1 if model else dice.choice([1, 2]), gpu_model=model)
+    return Request(when, tenant, spec, dice.choice([1, 3]), Guest(duration_s=_duration(dice)))
+
+
+def _labelled(dice: random.Random, when: float, tenant: str) -> Request:
+    label = {"zone": dice.choice(["north", "south"])}
+    spec = _spec(dice, **{dice.choice(["require", "prefer"]): label})
+    return Request(when, tenant, spec, 1, Guest(duration_s=_duration(dice)))
+
+
+def _failing(dice: random.Random, when: float, tenant: str) -> Request:
+    does = dice.choice(["fails", "fails", "traps", "slow", "crashes"])
+    spec = _spec(dice, retries=dice.choice([0, 1, 2]), time_limit_s=2.0)
+    return Request(when, tenant, spec, 1, Guest(does, 20.0 if does == "slow" else min(1.0, _duration(dice))))
+
+
+def _hungry(dice: random.Random, when: float, tenant: str) -> Request:
+    spec = _spec(dice, memory_mb=400, retries=3, retry_memory=2.0)
+    return Request(when, tenant, spec, 1, Guest("hungry", 0.1, needs_mb=dice.choice([700, 1500])))
+
+
+def _impatient(dice: random.Random, when: float, tenant: str) -> Request:
+    """What nobody here can run, or not in time."""
+    if dice.random() < 0.5:
+        return Request(when, tenant, _spec(dice, queue_timeout_s=5.0, require={"zone": "moon"}), 1, Guest())
+    return Request(when, tenant, _spec(dice, total_timeout_s=4.0), 2, Guest(duration_s=dice.choice([0.5, 6.0])))
+
+
+def _endless(dice: random.Random, when: float, tenant: str) -> Request:
+    spec = _spec(dice, time_limit_s=10_000.0, cpus=0.5)
+    return Request(when, tenant, spec, 1, Guest("endless", 9_000.0), cancel_after_s=dice.uniform(0.005, 12))
+
+
+KINDS = {
+    "plain": (30, _plain),
+    "array": (9, _array),
+    "mixed": (2, _mixed),
+    "built": (10, _built),
+    "big": (3, _big),
+    "gpu": (6, _gpu),
+    "labelled": (6, _labelled),
+    "failing": (6, _failing),
+    "hungry": (2, _hungry),
+    "impatient": (3, _impatient),
+    "endless": (3, _endless),
+}
