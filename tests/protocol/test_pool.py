@@ -6,6 +6,7 @@ import pytest
 from tests.protocol.test_leader import SETTINGS, arrive, commit, info, join, leader, result, results, sent, written
 
 from wasmgrid.core import wire
+from wasmgrid.core.job import StoredSpec
 from wasmgrid.core.outcome import Outcome, OutcomeKind, exited
 from wasmgrid.core.resources import Resources
 from wasmgrid.core.worker import Gpu, WorkerInfo, WorkerView
@@ -173,3 +174,11 @@ def test_a_task_goes_where_its_module_is_ready() -> None:
     join(led, worker=info("w2"), modules=["m" * 64])
     arrive(led)
     assert [task.worker_id for task in led.state.tasks] == ["w2"]
+
+
+def test_a_warning_at_submission_names_a_worker_that_leaves_too_soon() -> None:
+    led = leader()
+    led.handle(events.Said(wire.Inventory(worker=info(), term=1, remaining_s=30.0)), 0.0)
+    [warning] = views.submission_warnings(led.state, StoredSpec(time_limit_s=60.0))
+    assert "w1 may run for" in warning
+    assert views.submission_warnings(led.state, StoredSpec(time_limit_s=20.0)) == []

@@ -9,8 +9,10 @@ from wasmgrid.protocol.events import LiveJob, LiveTask
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.leases import Lease
 from wasmgrid.protocol.state import State
-from wasmgrid.scheduling.explain import Why, explain, mismatches
+from wasmgrid.scheduling.explain import Why, explain
 from wasmgrid.scheduling.shape import run_shape
+
+NAMED_WORKERS = 3  # in a warning; `why` names them all
 
 
 def live(state: State, job_id: int) -> LiveJob | None:
@@ -80,7 +82,8 @@ def submission_warnings(state: State, spec: StoredSpec) -> list[str]:
         return ["no worker has joined this grid; the job waits for one: wasmgrid worker"]
     if pool.ever_fits(shape):
         return []
-    reasons = [f"{info.id} {'; '.join(mismatches(shape, info))}" for info in pool.infos()[:3]]
+    answers = explain(shape, state.scheduler, state.now).workers[:NAMED_WORKERS]
+    reasons = [f"{answer.worker_id} {'; '.join(answer.mismatches)}" for answer in answers]
     return [f"no worker here could ever run this, it waits for one that can: {' · '.join(reasons)}"]
 
 
