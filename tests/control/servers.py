@@ -22,7 +22,7 @@ from wasmgrid.home import Home
 DEADLINE_S = 90.0
 TOKEN = "the-one-token-of-these-servers"
 
-# `die` names a moment: the server kills itself (-9) when it comes to it as leader.
+# The file `die` in its home names a moment: the server kills itself (-9) when it comes to it as leader.
 MAIN = """
 import os, sys
 from pathlib import Path
@@ -35,11 +35,12 @@ from wasmgrid.server.process import ServeOptions, run
 
 options = eval(sys.argv[2])
 options["nats_credential"] = Path(options["nats_credential"])
-die = options.pop("die", "")
+die = Path(sys.argv[1]) / "die"
 commit, send, open_build = Performer._commit, Performer._send, Performer._open_build
 
 def now(moment):
-    if moment == die:
+    if die.exists() and moment == die.read_text():
+        die.unlink()
         os.kill(os.getpid(), 9)
 
 async def dying_commit(self, body):
@@ -80,11 +81,11 @@ class Server:
         """Whether its process is there."""
         return self.process is not None and self.process.poll() is None
 
-    def start(self, **more: object) -> Server:
+    def start(self) -> Server:
         """Start it, and wait until it says where it is."""
         with self.stderr.open("ab") as output:
             process = self.process = subprocess.Popen(
-                [sys.executable, "-c", MAIN, str(self.home.path), repr({**self._options, **more})],
+                [sys.executable, "-c", MAIN, str(self.home.path), repr(self._options)],
                 stdin=subprocess.DEVNULL,
                 stderr=output,
                 env={**os.environ, "WASMGRID_TOKEN": TOKEN},
@@ -113,6 +114,10 @@ class Server:
         if self.runs:
             self.signal(signal.SIGKILL)
             self.wait()
+
+    def die_when(self, moment: str) -> None:
+        """Have it killed when it comes to that moment of a job."""
+        (self.home.path / "die").write_text(moment)
 
     def client(self) -> httpx.Client:
         """A client of this server, and of no other."""

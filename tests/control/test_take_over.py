@@ -98,7 +98,8 @@ def test_the_database_goes_away_and_comes_back(servers: Pool) -> None:
     "moment", ["before a build", "after a module is assigned", "after an assignment", "before a result is committed"]
 )
 def test_hostile_63_a_server_killed_at_any_step(servers: Pool, moment: str) -> None:
-    doomed, follower = _doomed(servers, moment)
+    doomed, follower = servers.both()
+    doomed.die_when(moment)
     taken = follower.submit(source={"files": {"a.wat": f"{WAT} ;; {moment}"}}, memory_mb=16)
     assert doomed.wait() == -signal.SIGKILL
     done = follower.finished(taken["id"])
@@ -108,7 +109,8 @@ def test_hostile_63_a_server_killed_at_any_step(servers: Pool, moment: str) -> N
 
 
 def test_hostile_62_a_server_killed_after_the_commit_and_before_the_ack(servers: Pool) -> None:
-    doomed, follower = _doomed(servers, "after a result is committed")
+    doomed, follower = servers.both()
+    doomed.die_when("after a result is committed")
     taken = follower.submit(**hello())
     assert doomed.wait() == -signal.SIGKILL
     done = follower.finished(taken["id"])
@@ -134,19 +136,6 @@ def test_hostile_64_all_servers_killed_while_workers_run(servers: Pool) -> None:
         done = servers.servers[0].finished(each["id"])
         assert done["result"]["stdout"] == "tick\n" * count, done
         assert servers.began(each["id"]) == 1
-
-
-def _doomed(servers: Pool, moment: str) -> tuple[Server, Server]:
-    """(a leader that kills itself when it comes to that moment, the follower)."""
-    leader, other = servers.both()
-    other.signal(signal.SIGTERM)
-    other.wait()
-    other.start(die=moment)
-    leader.signal(signal.SIGTERM)
-    leader.wait()
-    until(other.leads, servers.said)
-    leader.start()
-    return other, leader
 
 
 def _log(server: Server, job_id: int) -> str:
