@@ -15,7 +15,8 @@ COMMON: dict[str, Any] = {
     "max_payload": 1 << 20,
     "max_pending": 256 << 20,  # what may wait for one slow client before it is cut off
     "write_deadline": "30s",
-    "ping_interval": "20s",
+    "ping_interval": "3s",  # of a client that says nothing; ours speak every second
+    "ping_max": 3,  # so a process that is frozen is cut off after 12 s, and what it shared goes to others alone
 }
 
 

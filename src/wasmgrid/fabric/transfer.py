@@ -157,7 +157,7 @@ async def _frame(servers: _Servers, sha256: str, offset: int) -> wire.BlobFrame:
 
 
 class _Servers:
-    """Whom one transfer asks. NATS goes on choosing a server that is frozen for a minute and more, for half of all."""
+    """Whom one transfer asks. NATS goes on choosing a server that is frozen for 12 s, for half of all frames."""
 
     def __init__(self, fabric: Fabric, known: str) -> None:
         self._fabric = fabric
