@@ -10,7 +10,8 @@ from wasmgrid.core.job import TaskId, TaskResult
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.core.resources import Resources
-from wasmgrid.core.wire import RunWork
+from wasmgrid.core.wire import RunWork, Work
+from wasmgrid.core.worker import gpu_matches
 from wasmgrid.scheduling.shape import build_shape
 
 if TYPE_CHECKING:
@@ -40,6 +41,19 @@ class Checks:
             if taken & gpus:
                 raise Violation(f"{machine.name} runs two tasks on GPU {taken & gpus}")
             taken |= gpus
+
+    def suits(self, machine: Machine, work: Work) -> None:
+        """A machine runs only what it is such as is asked for."""
+        info = machine.info
+        if not isinstance(work, RunWork):
+            return
+        spec = self.world.store.rows.jobs[work.job_id].spec
+        wrong = {key: value for key, value in spec.require.items() if info.labels.get(key) != value}
+        if wrong or info.builds_only:
+            raise Violation(f"{machine.name} ({info.labels}) runs job {work.job_id}, which needs {spec.require}")
+        for gpu in info.gpus:
+            if gpu.index in work.gpus and not gpu_matches(gpu, model=spec.gpu_model, memory_mb=spec.gpu_memory_mb):
+                raise Violation(f"{machine.name} gives {gpu} to job {work.job_id}, which wants {spec.gpu_model}")
 
     def bookkeeping(self, server: Server) -> None:
         """A leader's count of what is free is what its tasks leave; what waits is held by nobody."""
@@ -73,10 +87,13 @@ class Checks:
         if self.world.store.rows.jobs[job_id].state is None:
             raise Violation(f"{server.name} calls job {job_id} finished, the store does not")
 
-    def order(self, server: Server, task_id: TaskId) -> None:
-        """Of equals, the older task goes first, and the more urgent one before it."""
+    def order(self, server: Server, worker_id: str, task_id: TaskId) -> None:
+        """Of equals, the older task goes first, and the more urgent one before it; and only to who takes new ones."""
         if server.leader is None:
             return
+        lease = server.leader.state.leases.get(worker_id)
+        if lease is None or lease.closed:
+            raise Violation(f"{server.name} gives {task_id} to {worker_id}, which takes nothing new: {lease}")
         tasks = server.leader.state.tasks
         placed = tasks.get(task_id)
         if placed is None or placed.failed_at:
@@ -108,6 +125,11 @@ class Checks:
             self._state_follows(row, results)
             for result in results:
                 self._possible(row, result)
+        for number, request in enumerate(self.world.clients.work, start=1):
+            if request.starts_within_s is not None:
+                waited_s = self.world.ledger.starts[TaskId("run", number)][0].at - request.when
+                if waited_s > request.starts_within_s:
+                    raise Violation(f"job {number} waited {waited_s:.1f} s for its start, that is starvation")
 
     def _state_follows(self, row: JobRow, results: list[TaskResult]) -> None:
         kinds = {result.outcome.kind for result in results}

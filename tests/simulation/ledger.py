@@ -90,7 +90,7 @@ class Ledger:
             self._stale.add(message.attempt)
         if message.attempt not in self._assigned[task]:
             self._assigned[task].append(message.attempt)
-            self.world.checks.order(server, task)
+            self.world.checks.order(server, worker_id, task)
         self.world.engine.note(
             server.name, "to %s: assign %s %s, seq %s", worker_id, short(task), named(message.attempt), message.seq
         )
@@ -174,6 +174,15 @@ class Ledger:
             self._check_outcome(task, result)
         for ended in body.ended:
             self.world.engine.note("db", "%s %s ended: %s", short(ended.task), named(ended.attempt), ended.reason)
+            self._check_tries(ended.task)
+
+    def _check_tries(self, task: TaskId) -> None:
+        """Neither crashes nor the user's retries go on beyond their limits, whoever leads."""
+        attempts = self.world.store.rows.ended[task].values()
+        crashes, retries = sum(one.crashed for one in attempts), sum(one.retried for one in attempts)
+        limit = self.world.settings.crash_limit
+        if task.kind == "run" and (crashes > limit or retries > self.world.store.rows.jobs[task.id].spec.retries):
+            raise Violation(f"{short(task)} crashed {crashes} times and was retried {retries} times")
 
     def _check_current(self, term: int, task: TaskId, result: TaskResult) -> None:
         """A term's own later assignment supersedes what came before."""

@@ -164,6 +164,7 @@ class Machine(Process):
         self.runs[attempt] = Run(attempt, work)
         self.world.ledger.started(self, held)
         self.world.checks.capacity(self)
+        self.world.checks.suits(self, work)
         self.handle(agents.Advanced(attempt=attempt, phase="running", started_at=1.0 + self.engine.now))
         outcome, duration_s, missing = self._fate(held, work)
         self.timer(duration_s, self._finish, attempt, outcome, missing)

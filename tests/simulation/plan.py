@@ -40,6 +40,7 @@ class Plan:
     """`weights` multiplies the usual frequency of each fault kind; a kind that is not in it does not occur.
 
     `horizon_s`: no fault strikes later. `drift`: the most by which a machine's clock may run fast or slow.
+    `is_crowded`: there is always more to do than can be done at once.
     """
 
     family: str
@@ -48,6 +49,7 @@ class Plan:
     servers: int
     workers: int
     tasks: int = 200
+    is_crowded: bool = False
     drift: float = 0.01
     policy: Policy = "best_fit"
     tenants: dict[str, float] = field(default_factory=lambda: {"default": 1.0, "blue": 2.0, "green": 1.0})
@@ -61,8 +63,10 @@ def plan(seed: int) -> Plan:
     if dice.random() < 0.4:
         family = dice.choice(sorted(FAMILIES))
         weights = {kind: dice.choice([1.0, 2.0]) for kind in FAMILIES[family]}
+    is_crowded = family == "calm" and dice.random() < 0.6
     return Plan(
-        family=family,
+        family="crowded" if is_crowded else family,
+        is_crowded=is_crowded,
         weights=weights,
         horizon_s=dice.uniform(25, 40),
         servers=dice.choice([2, 2, 3]),

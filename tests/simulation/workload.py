@@ -27,7 +27,10 @@ class Guest:
 
 @dataclass(frozen=True)
 class Request:
-    """A job that somebody submits at `when`; `cancel_after_s` where they change their mind."""
+    """A job that somebody submits at `when`; `cancel_after_s` where they change their mind.
+
+    `starts_within_s`: where nothing fails, it waits no longer, whatever else there is to do.
+    """
 
     when: float
     tenant: str
@@ -35,10 +38,13 @@ class Request:
     task_count: int
     guest: Guest
     cancel_after_s: float | None = None
+    starts_within_s: float | None = None
 
 
 def requests(seed: int, plan: Plan) -> list[Request]:
     """At least `plan.tasks` tasks, in the order of submission."""
+    if plan.is_crowded:
+        return crowd(seed)
     dice = random.Random(f"workload {seed}")
     made: list[Request] = []
     tasks = 0
@@ -47,6 +53,20 @@ def requests(seed: int, plan: Plan) -> list[Request]:
         request = KINDS[kind][1](dice, dice.uniform(0, plan.horizon_s * 0.9), dice.choice(sorted(plan.tenants)))
         made.append(request)
         tasks += request.task_count
+    return sorted(made, key=lambda request: request.when)
+
+
+def crowd(seed: int) -> list[Request]:
+    """More small tasks than the pool can take, all the time, and a few that need a whole worker each."""
+    dice = random.Random(f"crowd {seed}")
+    limit_s = 4.0
+    small = StoredSpec(module_sha256=MODULES[0], cpus=1, memory_mb=500, disk_mb=100, time_limit_s=limit_s)
+    large = StoredSpec(module_sha256=MODULES[1], cpus=8, memory_mb=4000, disk_mb=100, time_limit_s=limit_s)
+    made = [Request(1 + 0.12 * number, "default", small, 1, Guest(duration_s=3.0)) for number in range(240)]
+    made += [
+        Request(when + dice.random(), "default", large, 1, Guest(duration_s=1.0), starts_within_s=2 * limit_s + 1)
+        for when in (8, 20)
+    ]
     return sorted(made, key=lambda request: request.when)
 
 
