@@ -21,9 +21,11 @@ from wasmgrid.core.digest import sha256_hex
 from wasmgrid.core.job import TaskResult
 from wasmgrid.core.limits import MB, Limits
 from wasmgrid.core.resources import Resources
-from wasmgrid.fabric import subjects
+from wasmgrid.fabric import credentials, subjects
+from wasmgrid.fabric.authorization import User
 from wasmgrid.fabric.blobserver import BlobServer
 from wasmgrid.fabric.connection import Fabric
+from wasmgrid.fabric.credentials import Credential
 from wasmgrid.fabric.embedded import EmbeddedNats
 from wasmgrid.home import FabricEndpoint, Home
 from wasmgrid.worker import starts
@@ -212,6 +214,15 @@ class Rig:
         fabric = await Fabric.connect(self.endpoint, name="leader", wait_s=DEADLINE_S)
         self._stack.push_async_callback(fabric.close)
         return fabric
+
+    async def admit(self, name: str) -> Path:
+        """The file of a worker's credential that the fabric admits from now on."""
+        assert self.endpoint is not None
+        seed, key = credentials.make()
+        await self.nats.reload([User(name=name, kind="worker", public_key=key)])
+        path = self.home.path.parent / f"{name}.json"
+        Credential(name=name, kind="worker", nats_url=self.endpoint.url, seed=seed).write(path)
+        return path
 
     async def lead(self, worker_id: str = "w1", **options: Any) -> ScriptedLeader:
         """A leader for one worker."""

@@ -175,6 +175,15 @@ class Leave(msgspec.Struct, frozen=True, kw_only=True, tag="leave"):
     incarnation: str
 
 
+class Claim(msgspec.Struct, frozen=True, kw_only=True, tag="claim"):
+    """Worker -> workers of the same credential: this id is mine, since so long (0: not yet). The older claim holds."""
+
+    worker_id: str
+    incarnation: str
+    place: str  # for people
+    age_s: float
+
+
 class TailRequest(msgspec.Struct, frozen=True, kw_only=True, tag="tail"):
     """Server -> worker: output of a live attempt from these offsets; waits up to `wait_s` where there is none yet."""
 
@@ -281,6 +290,7 @@ Message = (
     | BlobPut
     | BlobPutAck
     | DrainWorker
+    | Claim
     | Ask
     | Answer
     | Changes

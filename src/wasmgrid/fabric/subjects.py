@@ -63,6 +63,12 @@ def inbox(name: str) -> str:
     return f"{INBOX}.{check_id(name, field='name')}"
 
 
+def claims(worker_id: str) -> str:
+    """Workers of one credential among themselves: `Claim`, to this id."""
+    name, number = _tokens(worker_id).split(".")
+    return f"{inbox(name)}.claims.{number}"
+
+
 def of_worker(name: str) -> tuple[list[str], list[str]]:
     """What the worker's credential `name` may (publish, subscribe): its own, and what every worker needs."""
     check_id(name, field="name")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 EXIT_MISMATCH = 76  # EX_PROTOCOL of sysexits.h: to be started again only after an upgrade
+EXIT_FAILED = 125  # what could not be; started again, it may find a free id
 LAST_WORDS_S = 2.0  # for giving back what is left and for ending every child
 
 log = structlog.get_logger()
@@ -61,6 +62,17 @@ class Departure:
                 what_to_do="install the wasmgrid version of its servers here, then start it again",
             )
         self.exit_code = EXIT_MISMATCH
+        self.asked.set()
+        self.over.set()
+
+    def displaced(self, place: str) -> None:
+        """Another worker had this id before: one of the two has to go, or each would run the other's tasks."""
+        log.error(
+            "another worker has the same id, and this one ends",
+            it_is_at=place,
+            what_to_do="give each machine a credential of its own, or each worker an id: --id NAME:2",
+        )
+        self.exit_code = EXIT_FAILED
         self.asked.set()
         self.over.set()
 

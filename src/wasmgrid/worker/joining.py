@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from wasmgrid.fabric.credentials import Credential
 
 MOST_WORKERS = 9999  # of one credential in one home
+
+
+class IdTaken(HomeInUse):
+    """Another process is this worker, on another machine or in another home."""
 
 
 def credential_of(options: WorkerOptions) -> Credential | None:
@@ -60,16 +64,18 @@ def endpoint(options: WorkerOptions, credential: Credential | None) -> Callable[
     return read
 
 
-def claim(home: Home, worker_id: str | None, credential: Credential | None) -> tuple[str, int]:
+def claim(
+    home: Home, worker_id: str | None, credential: Credential | None, *, taken: Container[str] = ()
+) -> tuple[str, int]:
     """The worker's id, and the descriptor that holds its directory for as long as it is open.
 
-    Without an id it is the first free one: w1, w2, ... or, of a credential NAME: NAME, NAME:2, ... Raises `HomeInUse`,
-    `InvalidField` (an id that the credential does not cover).
+    Without an id it is the first free one: w1, w2, ... or, of a credential NAME: NAME, NAME:2, ..., but for those that
+    are `taken` elsewhere. Raises `HomeInUse`, `InvalidField` (an id that the credential does not cover).
     """
     if worker_id is None:
         name = None if credential is None else credential.name
         for one in _ids(name):
-            if (descriptor := _try_lock(home.worker(one))) is not None:
+            if one not in taken and (descriptor := _try_lock(home.worker(one))) is not None:
                 return one, descriptor
         raise HomeInUse(f"{MOST_WORKERS} workers of {name} run here already")
     check_worker_id(worker_id, field="worker_id")

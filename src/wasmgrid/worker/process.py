@@ -47,22 +47,36 @@ async def work(options: WorkerOptions) -> int:
     options.home.create()
     departure = Departure(drain_s=options.drain_s, until_s=options.until_s)
     departure.listen()
-    worker_id, lock = joining.claim(options.home, options.worker_id, credential)
+    taken: set[str] = set()
     try:
-        logs.configure(options.home.logs / f"worker-{worker_id}.log", verbose=options.verbose)
-        async with AsyncExitStack() as stack:
-            agents: list[WorkerAgent] = []
-
-            async def assemble() -> None:
-                agents.append(await _assemble(stack, options, worker_id, credential, departure))
-
-            await _either(assemble(), departure.asked.wait())
-            for agent in agents:  # none where it had to leave before it was one
-                await _live(agent, worker_id, departure, options.tell)
+        while True:
+            worker_id, lock = joining.claim(options.home, options.worker_id, credential, taken=taken)
+            try:
+                await _be(worker_id, options, credential, departure)
+            except joining.IdTaken:  # on another machine
+                if options.worker_id is not None:
+                    raise
+                taken.add(worker_id)
+            else:
+                return departure.exit_code
+            finally:
+                os.close(lock)
     finally:
         departure.close()
-        os.close(lock)
-    return departure.exit_code
+
+
+async def _be(worker_id: str, options: WorkerOptions, credential: Credential | None, departure: Departure) -> None:
+    """One worker, from the start to the end of its life. Raises `IdTaken` where it is not to be this one."""
+    logs.configure(options.home.logs / f"worker-{worker_id}.log", verbose=options.verbose)
+    async with AsyncExitStack() as stack:
+        agents: list[WorkerAgent] = []
+
+        async def assemble() -> None:
+            agents.append(await _assemble(stack, options, worker_id, credential, departure))
+
+        await _either(assemble(), departure.asked.wait())
+        for agent in agents:  # none where it had to leave before it was one
+            await _live(agent, worker_id, departure, options.tell)
 
 
 async def _live(agent: WorkerAgent, worker_id: str, departure: Departure, tell: Callable[[str], None]) -> None:
@@ -112,6 +126,7 @@ async def _assemble(
     from wasmgrid.worker.blobs import BlobCache  # noqa: PLC0415
     from wasmgrid.worker.building import TaskBuilding  # noqa: PLC0415
     from wasmgrid.worker.capacity import labels, probe  # noqa: PLC0415
+    from wasmgrid.worker.claims import Claim  # noqa: PLC0415
     from wasmgrid.worker.courier import Courier  # noqa: PLC0415
     from wasmgrid.worker.modules import ModuleCache  # noqa: PLC0415
     from wasmgrid.worker.runners import Runners  # noqa: PLC0415
@@ -121,6 +136,23 @@ async def _assemble(
 
     offered = gpus.offered(gpus.found(), options.gpus, options.gpu_count)
     directory, incarnation, hostname = options.home.worker(worker_id), secrets.token_hex(8), socket.gethostname()
+    agent: WorkerAgent | None = None
+
+    async def reconnected() -> None:
+        if agent is not None:
+            await agent.reconnected()
+
+    fabric = await Fabric.connect(
+        joining.endpoint(options, credential),
+        name=f"worker-{worker_id}",
+        inbox=None if credential is None else credential.name,
+        on_reconnect=reconnected,
+        on_mismatch=departure.mismatched,
+    )
+    stack.push_async_callback(fabric.close)
+    if credential is not None:
+        place = f"{hostname} (pid {os.getpid()})"
+        await Claim(fabric, worker_id, incarnation, place, on_displaced=departure.displaced).settle()
     startlog, starts = StartLog(directory / "started.log"), Starts(directory, incarnation)
     stack.callback(startlog.close)
     stack.callback(starts.close)
@@ -142,20 +174,6 @@ async def _assemble(
         hostname=hostname,
         pid=os.getpid(),
     )
-    agent: WorkerAgent | None = None
-
-    async def reconnected() -> None:
-        if agent is not None:
-            await agent.reconnected()
-
-    fabric = await Fabric.connect(
-        joining.endpoint(options, credential),
-        name=f"worker-{worker_id}",
-        inbox=None if credential is None else credential.name,
-        on_reconnect=reconnected,
-        on_mismatch=departure.mismatched,
-    )
-    stack.push_async_callback(fabric.close)
     courier = Courier(fabric, lambda: agent.leader_id if agent is not None else "")
     blobs = BlobCache(directory / "cache" / "blobs", courier)
     agent = WorkerAgent(
