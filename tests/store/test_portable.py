@@ -30,7 +30,6 @@ def statements() -> Iterator[tuple[str, sa.Executable]]:
     made: list[Any] = [
         *PORTS,
         jobs.Jobs(INSERT, NOW, lambda _, __: 0),
-        results.Results(INSERT),
         builds.Builds(INSERT),
         grid.Grid(INSERT, NOW),
         leadership.Leaderships(INSERT, NOW),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # importing a dialect costs a start some 30 ms, and a grid ne
     from sqlalchemy.dialects import postgresql, sqlite
 
 InsertInto = Callable[[sa.Table], "sqlite.Insert | postgresql.Insert"]  # with ON CONFLICT, which both say alike
+Rows = Sequence[Mapping[str, object]]  # all with the same keys, columns of the table
+InsertNew = Callable[[sa.Connection, Rows], Sequence[sa.Row[Any]]]
 
 
 class Database(Protocol):
@@ -34,6 +36,12 @@ class Database(Protocol):
 
     def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
         """INSERT with ON CONFLICT."""
+
+    def insert_new(self, table: sa.Table, *returning: sa.Column[Any]) -> InsertNew:
+        """Inserts rows, many at once, but for those that are there already; returns `returning` of those that were not.
+
+        At least one row, all with the same columns.
+        """
 
     def prepare(self) -> None:
         """Before the first connection. Raises `Unavailable`."""

@@ -7,8 +7,9 @@ it what it locked; the take-over waits for no more than that.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -17,6 +18,7 @@ from psycopg import conninfo
 from sqlalchemy.dialects import postgresql
 
 from wasmgrid.core.errors import InvalidField, Unavailable
+from wasmgrid.store.database import InsertNew, Rows
 from wasmgrid.store.interrupt import Interrupter
 from wasmgrid.store.schema import Moment
 
@@ -68,6 +70,26 @@ class Postgres:
         except psycopg.Error:  # its words may quote the password
             raise InvalidField("the store's URL is none that PostgreSQL knows", hint=URL_HINT) from None
         self._given: Mapping[str, Any] = {**_CONNECT, **given}
+
+    @staticmethod
+    def insert_new(table: sa.Table, *returning: sa.Column[Any]) -> InsertNew:
+        """Inserts rows, many at once, but for those that are there already.
+
+        They travel as one array per column: twice as fast as a parameter for each value.
+        """
+
+        @cache
+        def statement(names: tuple[str, ...]) -> sa.Executable:
+            arrays = [sa.bindparam(name, type_=postgresql.ARRAY(table.c[name].type)) for name in names]
+            given = sa.func.unnest(*arrays).table_valued(*names).render_derived()
+            new = postgresql.insert(table).from_select(list(names), sa.select(*given.c))
+            return new.on_conflict_do_nothing().returning(*returning)
+
+        def insert(connection: sa.Connection, rows: Rows) -> Sequence[sa.Row[Any]]:
+            names = tuple(rows[0])
+            return connection.execute(statement(names), {name: [row[name] for row in rows] for name in names}).all()
+
+        return insert
 
     @property
     def place(self) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
 from wasmgrid.core.job import Output, TaskResult
-from wasmgrid.store.database import InsertInto
+from wasmgrid.store.database import InsertNew
 from wasmgrid.store.rows import DEFAULT_TENANT, EndedAttempt
 from wasmgrid.store.schema import attempts, blob_refs, jobs, results
 
@@ -26,10 +26,10 @@ _owners = (
 class Results:
     """Writes of results and ended attempts, as functions over a connection."""
 
-    def __init__(self, insert: InsertInto) -> None:
-        self._insert = insert(results).on_conflict_do_nothing().returning(results.c.job_id, results.c.task_index)
-        self._insert_attempt = insert(attempts).on_conflict_do_nothing()
-        self._insert_refs = insert(blob_refs).on_conflict_do_nothing()
+    def __init__(self, insert_new: Callable[..., InsertNew]) -> None:
+        self._insert = insert_new(results, results.c.job_id, results.c.task_index)
+        self._insert_attempts = insert_new(attempts, attempts.c.attempt)
+        self._insert_refs = insert_new(blob_refs, blob_refs.c.job_id)
 
     def record(
         self, connection: sa.Connection, given: Sequence[TaskResult], ended: Sequence[EndedAttempt]
@@ -46,7 +46,7 @@ class Results:
             for result in given
             if result.job_id in owners and 0 <= result.index < owners[result.job_id][1]
         ]
-        fresh = {(job_id, index) for job_id, index in connection.execute(self._insert, rows)} if rows else set()
+        fresh = {(row.job_id, row.task_index) for row in self._insert(connection, rows)} if rows else set()
         refs = [
             {"job_id": result.job_id, "sha256": sha256, "tenant": owners[result.job_id][0]}
             for result in given
@@ -54,9 +54,9 @@ class Results:
             for sha256 in _named_blobs(result)
         ]
         if refs:
-            connection.execute(self._insert_refs, refs)
+            self._insert_refs(connection, refs)
         if ended:
-            connection.execute(self._insert_attempt, [_attempt_row(attempt, owners) for attempt in ended])
+            self._insert_attempts(connection, [_attempt_row(attempt, owners) for attempt in ended])
         return fresh
 
 

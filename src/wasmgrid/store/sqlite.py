@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from wasmgrid.core.errors import Unavailable
+from wasmgrid.store.database import InsertNew
 from wasmgrid.store.files import as_unavailable, sync_directory
 from wasmgrid.store.schema import Moment
 
@@ -40,6 +41,12 @@ class Sqlite:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @staticmethod
+    def insert_new(table: sa.Table, *returning: sa.Column[Any]) -> InsertNew:
+        """Inserts rows, many at once, but for those that are there already."""
+        statement = sqlite.insert(table).on_conflict_do_nothing().returning(*returning)
+        return lambda connection, rows: connection.execute(statement, rows).all()
 
     @property
     def place(self) -> str:

@@ -68,7 +68,7 @@ class Store:
         self._leading = Writer(database) if database.shared else self._writer
         self._readers = Readers(database)
         self._jobs = Jobs(database.insert, database.now, blobs.sizes_now)
-        self._results = Results(database.insert)
+        self._results = Results(database.insert_new)
         self._builds = builds.Builds(database.insert)
         self._grid = grid.Grid(database.insert, database.now)
         self._leaderships = Leaderships(database.insert, database.now)
