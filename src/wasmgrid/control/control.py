@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import TypeVar
@@ -55,11 +56,15 @@ class Control:
         self._store = store
         self._fabric = fabric
         self._settings = settings or Settings()
-        self._alone = alone
         self._watchers = Watchers()
         self._following = Following(fabric, self._watchers)
         self._membership = Membership(
-            store=store, server_id=server_id, following=self._following, alone=alone, make=self._make_leading
+            store=store,
+            fabric=fabric,
+            server_id=server_id,
+            following=self._following,
+            alone=alone,
+            make=self._make_leading,
         )
         self._poll: asyncio.Task[None] | None = None
 
@@ -208,7 +213,7 @@ class Control:
             watchers=self._watchers,
             over=over,
             renewed_at=renewed_at,
-            announce=not self._alone,
+            announce=renewed_at < math.inf,
         )
 
     def _leads(self, job_id: int) -> bool:

@@ -13,11 +13,13 @@ import structlog
 from wasmgrid.control.following import Following
 from wasmgrid.control.leading import STALE_S, Leading
 from wasmgrid.core.errors import Superseded, WasmgridError
+from wasmgrid.fabric.connection import Fabric
 from wasmgrid.store import Store
 
 RENEW_S = 0.5
 POLL_S = 0.5
 RELEASE_S = 2.0
+CUT_OFF_S = 3.0  # without the fabric for so long a leader gives up, where there may be another
 
 log = structlog.get_logger()
 
@@ -28,12 +30,22 @@ class Membership:
     """Leads or follows until `stop`; a failure of the store or of the leader's loop ends a term, never this.
 
     `make` builds the leader of a term (its number, when it was last ours, what to call where it ends). `alone`: no
-    other server can be, so the leadership is taken unasked and need not be renewed.
+    other server can be, so the leadership is taken unasked and need not be renewed; that ends with the first term.
     """
 
-    def __init__(self, *, store: Store, server_id: str, following: Following, alone: bool, make: MakeLeading) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        fabric: Fabric,
+        server_id: str,
+        following: Following,
+        alone: bool,
+        make: MakeLeading,
+    ) -> None:
         self.leading: Leading | None = None
         self._store = store
+        self._fabric = fabric
         self._server_id = server_id
         self._following = following
         self._alone = alone
@@ -91,6 +103,9 @@ class Membership:
         return term, asked_at
 
     async def _try(self) -> int | None:
+        if not self._fabric.connected:  # whoever cannot speak to workers leads nobody
+            self._say("cannot lead", "there is no connection to the fabric")
+            return None
         try:
             term = await self._store.try_lead(self._server_id, stale_s=STALE_S)
         except WasmgridError as error:
@@ -124,10 +139,17 @@ class Membership:
         log.warning("this server leads no more", term=term)
 
     async def _renew(self, leading: Leading, over: asyncio.Event) -> None:
-        """Say again and again that this server leads, until another does."""
+        """Say again and again that this server leads, until another does, or nobody can be reached from here."""
+        connected_at = time.monotonic()
         while not self._alone:
             await asyncio.sleep(RENEW_S)
             asked_at = time.monotonic()
+            if self._fabric.connected:
+                connected_at = asked_at
+            elif asked_at - connected_at > CUT_OFF_S:
+                log.warning("cut off from the fabric: another may lead", term=leading.term)
+                over.set()
+                return
             try:
                 async with asyncio.timeout(STALE_S):
                     await self._store.renew_leadership(leading.term)

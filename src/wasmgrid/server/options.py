@@ -51,7 +51,7 @@ class ServeOptions:
     @property
     def alone(self) -> bool:
         """Whether no other server can share this one's store."""
-        return self.store_url is None or self.store_url.startswith("sqlite:")
+        return self.store_url is None
 
     @property
     def advertised(self) -> str:

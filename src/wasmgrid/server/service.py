@@ -31,6 +31,7 @@ from wasmgrid.store.rows import DEFAULT_TENANT, JobRow, NewJob, Submitted
 
 MAX_WAIT_S = 60.0  # one long poll; whoever wants to wait longer asks again
 MAX_ID = (1 << 63) - 1
+UNHEARD = "it waits for the leading server to take it up"
 
 
 class Accepted(NamedTuple):
@@ -87,9 +88,10 @@ class Service:
         if wait_s > 0:
             await self.control.wait_finished(submitted.id, wait_s)
         elif not submitted.existing:
+            new_state = accepted.new.state
             return job_view(  # what was just committed need not be asked for
                 submission.fresh_row(accepted.new, submitted),
-                live=self.control.at_hand(submitted.id),
+                live=self.control.at_hand(submitted.id) or LiveJob(state=new_state, reason=UNHEARD, started_at=None),
                 module_bytes=self.modules.known_size(accepted.new.module_sha256),
                 warnings=accepted.warnings,
             )
@@ -126,6 +128,7 @@ class Service:
             live = await self.control.live(row.id)
             if live is None:  # it has just ended, or the leader has not heard of it yet
                 row = await self.store.job(self.tenant, row.id)
+                live = LiveJob(state=row.state, reason=UNHEARD, started_at=None)
         return await self.view_with(row, live, warnings)
 
     async def view_with(self, row: JobRow, live: LiveJob | None, warnings: list[str] | None = None) -> JobView:
