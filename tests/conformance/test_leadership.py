@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from tests.conformance.samples import Adapter, job, result
 
 from wasmgrid.core.errors import Superseded
 from wasmgrid.store import Store
+from wasmgrid.store.schema import leadership
 
 NEVER_STALE_S = 3600.0
 
@@ -84,6 +87,20 @@ def test_what_was_given_up_is_free_at_once(adapter: Adapter) -> None:
         assert (again.server_id, again.released) == ("s2", False)
 
     adapter.run(release)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_hostile_70_the_clock_of_the_database_is_set_by_an_hour(adapter: Adapter, hours: int) -> None:
+    async def jump(store: Store) -> None:
+        term = await store.lead("s1")
+        moved = sa.update(leadership).values(renewed_at=datetime.now(UTC) + timedelta(hours=hours))
+        await store._writer.run(lambda connection: connection.execute(moved))
+        await store.renew_leadership(term)  # who leads goes on
+        assert await store.try_lead("s2", stale_s=60) is None
+        await store._writer.run(lambda connection: connection.execute(moved))
+        assert await store.try_lead("s2", stale_s=60) == term + 1  # who does not is replaced all the same
+
+    adapter.run(jump)
 
 
 def test_of_many_that_try_one_gets_it(adapter: Adapter) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,9 +12,12 @@ from wasmgrid.store.database import InsertInto
 from wasmgrid.store.rows import Leadership
 from wasmgrid.store.schema import EPOCH, Moment, leadership
 
+LAST_MOMENT = datetime(9999, 1, 1, tzinfo=UTC)
+
 # Held against a take-over until the transaction ends, where the database has more than one writer.
 _term = sa.select(leadership).where(leadership.c.id == 1).with_for_update(read=True)
 _stale_before = sa.bindparam("stale_before", type_=Moment)
+_stale_after = sa.bindparam("stale_after", type_=Moment)
 _release = (
     sa.update(leadership)
     .where(leadership.c.id == 1, leadership.c.term == sa.bindparam("of_term"))
@@ -35,7 +39,8 @@ class Leaderships:
         )
         risen = {"term": leadership.c.term + 1}
         risen |= {name: take.excluded[name] for name in ("server_id", "taken_at", "renewed_at", "released")}
-        free = leadership.c.released | (leadership.c.renewed_at <= _stale_before)
+        stale = (leadership.c.renewed_at <= _stale_before) | (leadership.c.renewed_at > _stale_after)
+        free = leadership.c.released | stale
         on_row = [leadership.c.id]
         self._lead = take.on_conflict_do_update(index_elements=on_row, set_=risen).returning(leadership.c.term)
         self._try_lead = take.on_conflict_do_update(index_elements=on_row, set_=risen, where=free).returning(
@@ -62,11 +67,14 @@ class Leaderships:
         It looks before it locks: servers that ask again and again are in no leader's way.
         """
         row = connection.execute(self._look).first()
-        stale = timedelta(seconds=stale_s)
-        if row is not None and not row.released and row.now - row.renewed_at < stale:
+        if row is None:  # unless another makes it first, which is then as new as can be
+            bounds = {"stale_before": EPOCH, "stale_after": LAST_MOMENT}
+        elif is_free(_leadership(row), stale_s):
+            stale = timedelta(seconds=stale_s)
+            bounds = {"stale_before": row.now - stale, "stale_after": row.now + stale}
+        else:
             return None
-        given = {"server": server_id, "stale_before": EPOCH if row is None else row.now - stale}
-        term = connection.execute(self._try_lead, given).scalar()
+        term = connection.execute(self._try_lead, {"server": server_id, **bounds}).scalar()
         return None if term is None else int(term)
 
     def renew(self, connection: sa.Connection, term: int) -> None:
@@ -82,10 +90,21 @@ class Leaderships:
     def look(self, connection: sa.Connection) -> Leadership | None:
         """Who leads, or led last; None before anybody did."""
         row = connection.execute(self._look).first()
-        if row is None:
-            return None
-        age_s = max(0.0, (row.now - row.renewed_at).total_seconds())
-        return Leadership(term=row.term, server_id=row.server_id, age_s=age_s, released=row.released)
+        return None if row is None else _leadership(row)
+
+
+def is_free(held: Leadership, stale_s: float) -> bool:
+    """Whether another may take it: it was given up, or not renewed for so long.
+
+    A renewal that seems to lie as far in the future says that the database's clock was set back since: its true age is
+    not known then. To take it is safe at any time; never to take it would not be.
+    """
+    return held.released or abs(held.age_s) >= stale_s
+
+
+def _leadership(row: sa.Row[Any]) -> Leadership:
+    age_s = (row.now - row.renewed_at).total_seconds()
+    return Leadership(term=row.term, server_id=row.server_id, age_s=age_s, released=row.released)
 
 
 def check_term(connection: sa.Connection, term: int) -> None:

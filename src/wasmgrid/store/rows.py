@@ -180,7 +180,10 @@ class WorkerRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Leadership(msgspec.Struct, frozen=True, kw_only=True):
-    """Who leads, or led last: `age_s` since it last said so, by the database's clock. `released`: it gave it up."""
+    """Who leads, or led last: `age_s` since it last said so, by the database's clock. `released`: it gave it up.
+
+    The age is below 0 where that clock was set back since.
+    """
 
     term: int
     server_id: str

@@ -21,7 +21,7 @@ from wasmgrid.store.blobs import Blobs
 from wasmgrid.store.database import Database
 from wasmgrid.store.files import Reserve, as_unavailable
 from wasmgrid.store.jobs import Jobs, job_row
-from wasmgrid.store.leadership import Leaderships, check_term
+from wasmgrid.store.leadership import Leaderships, check_term, is_free
 from wasmgrid.store.migrate import upgrade
 from wasmgrid.store.prune import Pruner
 from wasmgrid.store.readers import Readers
@@ -134,7 +134,7 @@ class Store:
         Of servers that try at the same time one gets it.
         """
         held = await self.leadership()
-        if held is not None and not held.released and held.age_s < stale_s:
+        if held is not None and not is_free(held, stale_s):
             return None  # seen without a write
         return await self._leading.run(lambda connection: self._leaderships.try_lead(connection, server_id, stale_s))
 
