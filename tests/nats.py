@@ -52,7 +52,7 @@ class NatsNode:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it (again), at the same ports; wait until it answers."""
+        """Start it (again), at the same ports; wait until it answers. It ends with the thread that starts it."""
         assert not self.running
         log = (self.directory / "nats.log").open("ab")
         with log:

@@ -165,6 +165,29 @@ def test_one_that_hangs_is_killed_and_started_again(
     in_grid(test)
 
 
+def test_one_that_cannot_be_looked_at_is_left_alone(in_grid: InGrid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_CHECK_EVERY_S", 0.01)
+
+    async def test(grid: Any) -> None:
+        fabric = await grid.connect()
+        first, tried = grid.nats.pid, asyncio.Event()
+        looked = 0
+
+        async def no_descriptors(*_args: object, **_options: object) -> None:
+            nonlocal looked
+            looked += 1
+            if looked > 10:
+                tried.set()
+            raise Unreachable("no") from OSError(24, "Too many open files")
+
+        monkeypatch.setattr(embedded, "open_link", no_descriptors)
+        await asyncio.wait_for(tried.wait(), DEADLINE_S)
+        assert grid.nats.pid == first
+        assert await fabric.reachable(DEADLINE_S)
+
+    in_grid(test)
+
+
 def test_beyond_loopback_it_has_tls_for_all_and_keeps_its_port_and_credential(tmp_path: Path) -> None:
     async def once(listen: str | None) -> tuple[FabricEndpoint, int]:
         nats = EmbeddedNats(Home(tmp_path / "home").create(), listen=listen)

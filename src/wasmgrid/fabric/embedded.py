@@ -146,7 +146,7 @@ class EmbeddedNats:
                 done, _ = await asyncio.wait([ended], timeout=_CHECK_EVERY_S)
                 if done:
                     return ended.result()
-                misses = 0 if await self._lets_in(_CHECK_WAIT_S) else misses + 1
+                misses = misses + 1 if await self._hangs() else 0
             log.error("nats-server hangs; it is killed", pid=process.pid)
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
@@ -234,21 +234,31 @@ class EmbeddedNats:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_READY_S):
                 while process.returncode is None:
-                    if await self._lets_in(_READY_S):
+                    if await self._lets_in():
                         return True
                     await asyncio.sleep(0.01)
         return False
 
-    async def _lets_in(self, patience_s: float) -> bool:
+    async def _lets_in(self) -> bool:
         """Whether the marker can connect."""
         try:
-            client = await open_link(
-                self._marker, self._marker.url, name="marker", lost=asyncio.Event(), patience_s=patience_s
-            )
+            await self._connect(_READY_S)
         except Unreachable:
             return False
-        await close_link(client)
         return True
+
+    async def _hangs(self) -> bool:
+        """Whether it says nothing at all. That we cannot connect for reasons of our own is no reason to kill it."""
+        try:
+            await self._connect(_CHECK_WAIT_S)
+        except Unreachable as error:
+            return isinstance(error.__cause__, TimeoutError)
+        return False
+
+    async def _connect(self, patience_s: float) -> None:
+        server = self._marker.url
+        client = await open_link(self._marker, server, name="marker", lost=asyncio.Event(), patience_s=patience_s)
+        await close_link(client)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -130,7 +130,7 @@ async def open_link(
             reason = _reason(why)
             if client.introduced and isinstance(why, (BrokenPipeError, ConnectionResetError)):
                 reason = f"authorization violation ({reason})"  # it hangs up faster than its word about it arrives
-            raise Unreachable(f"no fabric at {server}: {reason}") from error
+            raise Unreachable(f"no fabric at {server}: {reason}") from why
         raise
     return client
 
