@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -16,7 +17,7 @@ from tests.conformance.samples import TENANT, job
 from tests.postgres import PostgresServer
 
 from wasmgrid.core.digest import sha256_hex
-from wasmgrid.core.errors import Unavailable
+from wasmgrid.core.errors import TimedOutWaiting, Unavailable
 from wasmgrid.core.job import StoredSpec
 from wasmgrid.store import Store
 from wasmgrid.store.rows import NewJob
@@ -168,6 +169,27 @@ def test_connections_that_died_while_they_waited_are_not_noticed(postgres: Postg
 
     with postgres.temporary() as url:
         asyncio.run(asyncio.wait_for(main(url), 100))
+
+
+def test_a_server_that_stands_still_keeps_no_reader_waiting(own: PostgresServer, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path / "home", own.url()) as store:
+            job_id = (await store.submit(job())).id
+            await store.job(TENANT, job_id)
+            postgres = psutil.Process(own.pid)
+            family = [*postgres.children(), postgres]
+            for process in family:
+                process.suspend()
+            try:
+                async with asyncio.timeout(60):
+                    with pytest.raises((TimedOutWaiting, Unavailable)):
+                        await store._readers.run(lambda c: c.exec_driver_sql("SELECT 1").scalar(), time_limit_s=0.3)
+            finally:
+                for process in family:
+                    process.resume()
+            assert (await store.job(TENANT, job_id)).id == job_id
+
+    asyncio.run(asyncio.wait_for(main(), 150))
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ it what it locked; the take-over waits for no more than that.
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -29,6 +31,7 @@ _MIGRATION_LOCK = 0x7761736D67726964  # "wasmgrid"
 URL_HINT = "postgresql://USER:PASSWORD@HOST/DATABASE · leave it out and the home holds the store"
 IDLE_MS = 2500  # how long a transaction may sit idle
 LOCK_MS = 10_000
+CANCEL_S = 2.0
 STATEMENT_MS = 60_000
 
 _CONNECT = {
@@ -136,7 +139,7 @@ class Postgres:
         driver = connection.connection.driver_connection
         if not isinstance(driver, psycopg.Connection):  # a closed one has none
             raise TypeError("not a connection to PostgreSQL")
-        with _interrupter.watching(lambda: driver.cancel_safe(timeout=5.0), over) as watched:
+        with _interrupter.watching(lambda: _interrupt(driver), over) as watched:
             try:
                 yield
             finally:
@@ -186,6 +189,15 @@ class Postgres:
             use_native_hstore=False,
             hide_parameters=True,  # rows hold what users wrote, secrets among it: that stays out of errors and logs
         )
+
+
+def _interrupt(connection: psycopg.Connection[Any]) -> None:
+    """Have the server stop what it does; where it does not even answer that, hang up."""
+    try:
+        connection.cancel_safe(timeout=CANCEL_S)
+    except psycopg.Error:
+        with socket.socket(fileno=os.dup(connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
 
 def _state(error: sa.exc.DBAPIError) -> str:

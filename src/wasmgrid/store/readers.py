@@ -59,8 +59,6 @@ class Readers:
         def over() -> bool:
             return self._closed or time.monotonic() > deadline
 
-        if over():
-            raise _too_late()
         try:
             try:
                 return self._ask(query, over)
@@ -74,6 +72,8 @@ class Readers:
             raise (self._database.unavailable(error) if self._database.transient(error) else error) from error
 
     def _ask(self, query: Query[T], over: Callable[[], bool]) -> T:
+        if over():
+            raise _too_late()
         with self._engine.connect() as connection, self._database.limited(connection, over), connection.begin():
             return query(connection)
 
