@@ -128,3 +128,16 @@ def test_every_servers_reason_is_given() -> None:
             await open_any(endpoint, name="test", lost=asyncio.Event(), last=None, patience_s=WAIT_S)
 
     asyncio.run(test())
+
+
+def test_a_refused_credential_is_told_from_an_absent_server(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with _secured(tmp_path) as endpoint:
+            stranger = dataclasses.replace(endpoint, user=None, password=None, seed=credentials.make()[0])
+            absent = FabricEndpoint(url="nats://127.0.0.1:1")
+            for tried, hint in ((stranger, "was it revoked"), (absent, "is its server running")):
+                with pytest.raises(Unreachable) as error:
+                    await open_any(tried, name="test", lost=asyncio.Event(), last=None, patience_s=WAIT_S)
+                assert hint in (error.value.hint or "")
+
+    asyncio.run(test())

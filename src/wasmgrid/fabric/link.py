@@ -69,7 +69,10 @@ async def open_any(
             return await open_link(endpoint, server, name=name, lost=lost, patience_s=patience_s), server
         except Unreachable as error:
             reasons.append(error.message)
-    raise Unreachable("; ".join(reasons), hint="is a server running? wasmgrid up, or check the address and credential")
+    said = "; ".join(reasons)
+    if "authorization violation" in said.lower():
+        raise Unreachable(said, hint="the credential is refused: was it revoked, or is it another grid's?")
+    raise Unreachable(said, hint="is its server running? wasmgrid up, or check the address")
 
 
 async def open_link(
