@@ -26,7 +26,7 @@ def _server_flags(command: Any) -> Any:
             help="Serve other machines too, API and fabric with TLS: an address of this one, 0.0.0.0 for all.",
         ),
         click.option("--advertise", metavar="HOST", help="The name or address under which others find it."),
-        click.option("--fabric-port", type=click.IntRange(0, 65535), help="Where workers connect [default: kept]."),
+        click.option("--fabric-port", type=click.IntRange(0, 65535), help="Where workers connect [default: a free one, kept]."),
         click.option(
             "--store", "store_url", metavar="URL", envvar=STORE_VARIABLE, show_envvar=True,
             help="PostgreSQL instead of this home's SQLite, for several servers; a password goes into the variable.",

@@ -36,7 +36,7 @@ def join_command(name: str | None, server: str | None) -> int:
     made = credentials.make(connection, name, "worker") if name else _first_free(connection)
     click.echo(line(made))
     say(
-        f"this line holds the credential {made.name}, a secret: one for each machine, more by wasmgrid join-command · "
+        f"this line holds the credential {made.name}, a secret: where it is pasted, a worker of this grid runs · "
         f"revoke it: wasmgrid credential revoke {made.name}"
     )
     credentials.tell_cluster(made)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from datetime import datetime
 
 from wasmgrid.cli.terminal import JSON_CONTROLS, neutralised, one_line
+from wasmgrid.core.limits import MB
 from wasmgrid.core.units import format_bytes, format_ms
 from wasmgrid.sdk.views import Job, Result, Spec
 
@@ -82,7 +84,8 @@ def outcome_hint(job: Job, result: Result) -> str | None:
         case "timed_out":
             return _longer_hint(spec, result.message or "")
         case "out_of_memory":
-            return f"allow more: --memory-mb {max(spec.memory_mb, 1) * 2}"
+            peak_mb = math.ceil(result.stats.peak_memory_bytes / MB)  # more than asked for, where a retry had more
+            return f"allow more: --memory-mb {max(spec.memory_mb, peak_mb, 1) * 2}"
         case "output_limit":
             limit = format_bytes(spec.output_limit_bytes * 2).replace(" ", "")
             return f"allow more: --output-limit {limit}, or cut it: --output-overflow truncate"
