@@ -6,9 +6,13 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wasmgrid.core.errors import InvalidField
 from wasmgrid.home import Home, write_atomically
+
+if TYPE_CHECKING:  # numpy
+    from wasmgrid.scheduling.scheduler import Policy
 
 TOKEN_VARIABLE = "WASMGRID_TOKEN"  # noqa: S105 -- the name of a variable
 MIN_TOKEN = 16
@@ -22,9 +26,9 @@ class ServeOptions:
     `port` None: 3030, or a free one where that is taken. `listen`: an address of this machine on which others reach API
     and fabric, with TLS; they know it as `advertise`. `fabric_port`: of our own NATS there. `store_url`:
     postgresql://..., which several servers may share. `nats_url`: an existing fabric (several comma-separated), with
-    `nats_credential`, a file, where it wants one. `lease_s`: when a silent worker loses its tasks. `idle_exit_s`: stop
-    after so long without unfinished jobs and requests. `worker_arguments` go to the worker as they are. `verbose`: the
-    whole log on stderr, not warnings alone.
+    `nats_credential`, a file, where it wants one. `lease_s`: when a silent worker loses its tasks. `policy`: of several
+    workers that fit, the fullest or the emptiest. `idle_exit_s`: stop after so long without unfinished jobs and
+    requests. `worker_arguments` go to the worker as they are. `verbose`: the whole log on stderr, not warnings alone.
     """
 
     home: Home
@@ -37,6 +41,7 @@ class ServeOptions:
     nats_url: str | None = None
     nats_credential: Path | None = None
     lease_s: float = 10.0
+    policy: Policy = "best_fit"
     with_worker: bool = True
     idle_exit_s: float | None = None
     unsandboxed_builds: bool = False

@@ -33,6 +33,8 @@ if TYPE_CHECKING:  # imported for real when a server starts: together they cost 
     from wasmgrid.server.workerchild import WorkerChild
     from wasmgrid.store import Store
 
+__all__ = ["ServeOptions", "run", "serve"]
+
 STOP_S = 5.0  # an orderly stop takes no longer; past it the process ends as it is
 _FABRIC_S = 10.0
 _REAP_EVERY_S = 3600.0
@@ -124,7 +126,7 @@ class _Process:
             store=store,
             fabric=fabric,
             server_id=server_id,
-            settings=Settings(lease_s=options.lease_s),
+            settings=Settings(lease_s=options.lease_s, policy=options.policy),
             alone=options.alone,
         )
         stack.push_async_callback(self._control.stop)
