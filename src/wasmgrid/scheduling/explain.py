@@ -33,10 +33,16 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     workers: list[WorkerWhy] = []
 
 
-def explain(shape: Shape, scheduler: Scheduler, now: float) -> Why:
-    """Why a task of `shape` is not running now."""
-    scheduler.pool.now = now
-    answers = [_worker_why(shape, scheduler, info) for info in scheduler.pool.infos()]
+def explain(shape: Shape, scheduler: Scheduler, now: float, *, most: int | None = None) -> Why:
+    """Why a task of `shape` is not running now.
+
+    It looks at every worker, which costs some 10 us each; or at the `most` that are nearest to taking it, which is
+    enough for a reason.
+    """
+    pool = scheduler.pool
+    pool.now = now
+    infos = pool.infos() if most is None or len(pool) <= most else pool.nearest(shape, most)
+    answers = [_worker_why(shape, scheduler, info) for info in infos]
     return Why(reason=_reason(shape, scheduler, answers), workers=answers)
 
 
@@ -82,12 +88,15 @@ def _reason(shape: Shape, scheduler: Scheduler, answers: list[WorkerWhy]) -> str
     if any(not answer.mismatches for answer in answers):
         return "about to be assigned"
     kept_at, wait_s = scheduler.place_kept(shape) or ("", 0.0)
-    waiting = sorted((answer for answer in answers if answer.busy), key=lambda answer: answer.worker_id != kept_at)
+    waiting = [answer for answer in answers if answer.busy]
     if waiting:
-        promise = f"; held free for it, at most {_seconds(wait_s)} more" if kept_at else ""
-        return f"waiting for {waiting[0].worker_id}: {waiting[0].mismatches[0]}{promise}"
+        first = min(waiting, key=lambda answer: (answer.worker_id != kept_at, answer.change is not None))
+        promise = f"; held free for it, at most {_seconds(wait_s)} more" if first.worker_id == kept_at else ""
+        command = f"; to let it take tasks: {first.change}" if first.change else ""
+        return f"waiting for {first.worker_id}: {first.mismatches[0]}{promise}{command}"
     nearest = min(answers, key=lambda answer: (answer.change is None, len(answer.mismatches)))
-    others = f" (and {len(answers) - 1} more do not fit)" if len(answers) > 1 else ""
+    more = len(scheduler.pool) - 1
+    others = f" (and {more} more do not fit)" if more else ""
     fix = f"; {nearest.change} would fit" if nearest.change else ""
     return f"no worker fits: {nearest.worker_id}: {'; '.join(nearest.mismatches)}{others}{fix}"
 

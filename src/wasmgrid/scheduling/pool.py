@@ -89,6 +89,16 @@ class Pool:
         fits &= self.ends_at[rows] - self.now >= time_limit_s
         return fits
 
+    def nearest(self, shape: Shape, count: int) -> list[WorkerInfo]:
+        """The workers that could take `shape` soonest, by what they lack now; those that never could come last."""
+        column = self.suits.acquire(sort_of(shape))
+        need, rows = need_of(shape.need).vector, slice(0, self.size)
+        lack = ((need[:, None] - self.room[:, rows]) / np.maximum(self.capacity[:, rows], 1)).max(axis=0)
+        lack += 1e6 * ~self.is_open[rows] + 1e9 * ~self.able(need, column, shape.time_limit_s)
+        self.suits.release(column)
+        lack[self.capacity[0, rows] < 0] = np.inf
+        return [self.info_at(row) for row in lack.argsort()[:count] if lack[row] < np.inf]
+
     def row(self, worker_id: str) -> int | None:
         """The worker's row, or None where it is not in the pool."""
         return self._row_of.get(worker_id)
