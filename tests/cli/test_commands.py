@@ -62,7 +62,9 @@ def test_usage_errors_are_2(arguments: list[str], said: str, capsys: pytest.Capt
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["status", "last"], ["jobs"], ["workers"], ["logs", "1"], ["cancel", "1"]])
+@pytest.mark.parametrize(
+    "command", [["status", "last"], ["jobs"], ["workers"], ["logs", "1"], ["drain", "w1"], ["join-command"]]
+)
 def test_nothing_runs(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 125
     assert capsys.readouterr().err == "error[unreachable]: no server is running · start one: wasmgrid up\n"
@@ -135,13 +137,15 @@ def test_down_where_nothing_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing runs" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["--help"], ["status", "last"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["status", "last"], ["workers"], ["drain", "w1"], ["credential", "list"]]
+)
 def test_commands_import_nothing_heavy(command: list[str], tmp_path: Path) -> None:
     program = (
         "import sys\nfrom wasmgrid.cli.main import main\n"
         f"main({command!r})\n"
         "heavy = {'rich', 'httpx', 'litestar', 'uvicorn', 'numpy', 'wasmtime', 'sqlalchemy', 'nats', 'psutil',"
-        " 'asyncio', 'pathspec', 'structlog'}\n"
+        " 'asyncio', 'pathspec', 'structlog', 'cryptography', 'nkeys', 'nacl', 'pynvml', 'psycopg'}\n"
         "print('heavy:', sorted(heavy & {name.partition('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

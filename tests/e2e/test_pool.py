@@ -22,7 +22,7 @@ from wasmgrid.sdk import calls
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
     """A grid that serves other machines, with TLS; one worker of its own, with simulated GPUs."""
-    flags = ["--listen", "127.0.0.1", "--lease", "4s", "--cpus", "1", "--label", "room=cellar"]
+    flags = ["--listen", "127.0.0.1", "--lease", "4s", "--policy", "spread", "--cpus", "1", "--label", "room=cellar"]
     with running(tmp_path_factory.mktemp("pool"), *flags, "--gpu", "H100:81559", "--gpu", "T4:16384") as started:
         started.file("hello.wat", programs.prints("hello\n"))
         yield started

@@ -26,7 +26,7 @@ def _server_flags(command: Any) -> Any:
             help="Serve other machines too, API and fabric with TLS: an address of this one, 0.0.0.0 for all.",
         ),
         click.option("--advertise", metavar="HOST", help="The name or address under which others find it."),
-        click.option("--fabric-port", type=click.IntRange(0, 65535), help="Where workers connect [default: a free one, kept]."),
+        click.option("--fabric-port", type=click.IntRange(0, 65535), help="Where workers connect [default: any]."),
         click.option(
             "--store", "store_url", metavar="URL", envvar=STORE_VARIABLE, show_envvar=True,
             help="PostgreSQL instead of this home's SQLite, for several servers; a password goes into the variable.",
@@ -41,6 +41,10 @@ def _server_flags(command: Any) -> Any:
         ),
         click.option(
             "--lease", "lease_s", type=options.Duration(), help="When a silent worker loses its tasks [default: 10s]."
+        ),
+        click.option(
+            "--policy", type=click.Choice(["best_fit", "spread"]),
+            help="Of workers that fit, the fullest [default: best_fit], or the emptiest.",
         ),
         click.option("--idle-exit", "idle_exit_s", type=options.Duration(), help="Stop after so long without work."),
         click.option("-v", "--verbose", is_flag=True, help="The whole log on stderr."),
@@ -60,7 +64,7 @@ def up(detach: bool, as_json: bool, **given: Any) -> int:
 
     \b
         wasmgrid up
-        wasmgrid up --listen 0.0.0.0 --advertise grid.example     for other machines too: wasmgrid join-command
+        wasmgrid up --listen 0.0.0.0 --advertise grid.example     for others, too
     """
     if detach:
         return _detach(given, as_json=as_json)

@@ -49,7 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prune": ("admin", "Remove old results, builds and files."),
     "version": ("admin", "Print the versions of client and server."),
 }
-_GROUPS = {"Programs": 3, "Jobs": 9, "Grid": 5, "Pool": 7, "Care": 4}
+_GROUPS = {"Programs": 3, "Jobs": 9, "Grid": 5, "Pool": 7, "Upkeep": 4}
 
 
 class Commands(click.Group):

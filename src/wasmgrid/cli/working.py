@@ -68,7 +68,7 @@ def worker(**given: Any) -> int:
 
     \b
         wasmgrid worker --cpus 2
-        wasmgrid worker --join tls://grid.example:4222 --credential pool1.json --label room=cellar --until 2h
+        wasmgrid worker --credential pool1.json --label room=cellar --until 2h
     """
     return _run(given)
 
