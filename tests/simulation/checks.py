@@ -42,6 +42,13 @@ class Checks:
                 raise Violation(f"{machine.name} runs two tasks on GPU {taken & gpus}")
             taken |= gpus
 
+    def lease(self, machine: Machine) -> None:
+        """Who is out of reach for longer than the lease runs nothing: others may run it by then."""
+        silent_s = machine.clock.now() - machine.reached_at
+        running = [run.attempt for run in machine.runs.values() if not run.stopping]
+        if machine.agent is not None and running and silent_s > machine.agent.lease_s * 1.05 + 1.0:
+            raise Violation(f"{machine.name} is out of reach for {silent_s:.1f} s and still runs {running}")
+
     def suits(self, machine: Machine, work: Work) -> None:
         """A machine runs only what it is such as is asked for."""
         info = machine.info

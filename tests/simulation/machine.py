@@ -46,6 +46,7 @@ class Machine(Process):
         self.runs: dict[int, Run] = {}
         self.bad_until = 0.0
         self.ends_at: float | None = None
+        self.reached_at = 0.0
         self.startlog: dict[int, Held] = {}
         self._modules: dict[str, None] = {}
 
@@ -56,7 +57,7 @@ class Machine(Process):
         if self.alive:
             return
         self.life += 1
-        self.alive, self.frozen_until = True, 0.0
+        self.alive, self.frozen_until, self.reached_at = True, 0.0, self.clock.now()
         died = [
             Held(attempt=held.attempt, kind=held.kind, id=held.id, index=held.index, phase="died")
             for held in self.startlog.values()
@@ -108,12 +109,15 @@ class Machine(Process):
 
     def _tick(self) -> None:
         if not self.world.network.is_cut(self.name):
+            self.reached_at = self.clock.now()
             self.handle(agents.Reached())
         self.handle(agents.Tick())
+        self.world.checks.lease(self)
         self.timer(TICK_S, self._tick)
 
     def reconnected(self) -> None:
         """The fabric came back."""
+        self.reached_at = self.clock.now()
         self.handle(agents.Reconnected())
 
     def change(self) -> None:

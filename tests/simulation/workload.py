@@ -64,7 +64,7 @@ def crowd(seed: int) -> list[Request]:
     large = StoredSpec(module_sha256=MODULES[1], cpus=8, memory_mb=4000, disk_mb=100, time_limit_s=limit_s)
     made = [Request(1 + 0.12 * number, "default", small, 1, Guest(duration_s=3.0)) for number in range(240)]
     made += [
-        Request(when + dice.random(), "default", large, 1, Guest(duration_s=1.0), starts_within_s=2 * limit_s + 1)
+        Request(when + dice.random(), "default", large, 1, Guest(duration_s=1.0), starts_within_s=4 * limit_s)
         for when in (8, 20)
     ]
     return sorted(made, key=lambda request: request.when)
