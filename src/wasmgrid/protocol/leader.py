@@ -74,6 +74,7 @@ class Leader:
         """Say hello to every worker; they answer with their inventories."""
         self._state.now = now
         self._state.broadcast(self._state.hello())
+        timeouts.come(self._state, now)
         workers.settle_takeover(self._state, now)
         return self._finish(now)
 
