@@ -17,7 +17,7 @@ import structlog
 from wasmgrid.core.wire import Held
 
 NAME = "starts.log"
-ROTATE_BYTES = 64 << 20  # some 500,000 starts; as many more are in the file before
+ROTATE_BYTES = 64 << 20  # some 400,000 starts; as many more are in the file before
 
 
 class Life(msgspec.Struct, tag="life", frozen=True):
