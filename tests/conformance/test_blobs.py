@@ -48,7 +48,7 @@ def test_what_is_put_is_read_after_a_restart_too(adapter: Adapter, data: bytes) 
     assert adapter.on_their_way() == []
 
 
-@settings(max_examples=25, deadline=None)  # each opens a store
+@settings(max_examples=15, deadline=None)  # each opens a store
 @given(data=st.binary(max_size=200), offset=st.integers(0, 250), length=st.integers(0, 250))
 def test_a_part_is_what_a_slice_is(
     new_adapter: Make, tmp_path_factory: pytest.TempPathFactory, data: bytes, offset: int, length: int

@@ -21,16 +21,15 @@ from tests.conformance.samples import (
     finished,
     job,
     new_build,
-    not_built,
     result,
     worker,
 )
 
 from wasmgrid.core.errors import Superseded
-from wasmgrid.core.job import BuildResult, StoredSpec, TaskResult
+from wasmgrid.core.job import StoredSpec, TaskResult
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import Outcome, OutcomeKind, exited
-from wasmgrid.store import Store, builds
+from wasmgrid.store import Store
 from wasmgrid.store.rows import BuildState
 
 
@@ -122,6 +121,30 @@ def test_the_first_result_and_the_first_end_stand(adapter: Adapter) -> None:
     adapter.run(record)
 
 
+def test_words_that_wait_together_stay_apart(adapter: Adapter) -> None:
+    async def record(store: Store) -> None:
+        old = await store.lead("old")
+        ids = [(await store.submit(job())).id for _ in range(4)]
+        term = await store.lead("new")
+        words = [result(job_id, outcome=exited(code)) for code in range(2) for job_id in ids]
+        answers = await asyncio.gather(
+            *(store.record(old, results=[word]) for word in words),
+            *(store.record(term, results=[word], finished=[finished(word.job_id)]) for word in words),
+            store.record(term, results=[result(10**6)]),
+            *(store.record(old, results=[word]) for word in words),
+            return_exceptions=True,
+        )
+        assert all(isinstance(answer, Superseded) for answer in (*answers[:8], *answers[17:]))
+        assert answers[8:17] == [*({(job_id, 0)} for job_id in ids), *[set()] * 5]
+        for job_id in ids:
+            kept = await store.result(TENANT, job_id)
+            assert kept is not None
+            assert kept.outcome == exited(0)
+            assert (await store.job(TENANT, job_id)).state is JobState.SUCCEEDED
+
+    adapter.run(record)
+
+
 def test_one_word_twice_in_one_batch_is_one_result(adapter: Adapter) -> None:
     async def record(store: Store) -> None:
         term = await store.lead("s1")
@@ -190,92 +213,6 @@ def test_unfinished_jobs_come_with_what_is_known_of_their_tasks(adapter: Adapter
         assert await store.attempts(TENANT, array) == []
 
     adapter.run(look)
-
-
-def test_a_build_is_one_per_key_and_gives_its_module_to_jobs(adapter: Adapter) -> None:
-    async def build(store: Store) -> None:
-        term = await store.lead("s1")
-        module, size = await store.blobs.put(b"\0asm module")
-        jobs = [(await store.submit(building_job())).id for _ in range(3)]
-        opened = await asyncio.gather(*(store.open_build(term, new_build()) for _ in range(20)))
-        assert {row.id for row in opened} == {opened[0].id}
-        row = opened[0]
-        assert (row.state, row.source, row.module_sha256) == (BuildState.PENDING, new_build().source, None)
-
-        await store.finish_build(term, built(row.id, module, size))
-        done = await store.open_build(term, new_build())
-        assert (done.id, done.state, done.module_sha256, done.module_bytes) == (row.id, BuildState.DONE, module, size)
-        assert (done.diagnostics, done.build_ms, done.toolchain) == ("warning: unused\n", 812.5, "rust-1.90")
-        kept = await store.module(module)
-        assert kept is not None
-        assert (kept.size, kept.kind) == (size, "core")
-
-        await store.request_cancel(TENANT, jobs[2])
-        await store.record(term, finished=[finished(jobs[2], JobState.CANCELLED)])
-        await store.assign_module(term, jobs, module_sha256=module, build_id=row.id, cached=True)
-        states = [await store.job(TENANT, job_id) for job_id in jobs]
-        assert [given.state for given in states] == [JobState.QUEUED, JobState.QUEUED, JobState.CANCELLED]
-        assert (states[0].module_sha256, states[0].build_id, states[0].build_cached) == (module, row.id, True)
-        assert states[2].module_sha256 is None
-
-        # The first word on a build stands, too.
-        await store.finish_build(term, not_built(row.id))
-        still = await store.build(row.id)
-        assert still is not None
-        assert still.state is BuildState.DONE
-
-    adapter.run(build)
-
-
-def test_a_failed_build_is_kept_and_a_rejected_one_is_not(adapter: Adapter) -> None:
-    async def build(store: Store) -> None:
-        term = await store.lead("s1")
-        row = await store.open_build(term, new_build())
-        for kind in (OutcomeKind.REJECTED, OutcomeKind.LOST, OutcomeKind.CANCELLED):
-            await store.finish_build(term, not_built(row.id, kind))
-            again = await store.open_build(term, new_build())
-            assert (again.id, again.state, again.diagnostics) == (row.id, BuildState.PENDING, "")
-        await store.finish_build(term, not_built(row.id))
-        failed = await store.open_build(term, new_build())
-        assert (failed.id, failed.state, failed.diagnostics) == (row.id, BuildState.FAILED, "error[E0425]")
-        assert failed.message == "the source does not compile"
-
-        job_id = (await store.submit(building_job())).id
-        end = finished(job_id, JobState.FAILED, build_id=row.id, build_cached=True)
-        await store.record(term, finished=[end])
-        ended_job = await store.job(TENANT, job_id)
-        assert (ended_job.build_id, ended_job.build_cached) == (row.id, True)
-
-    adapter.run(build)
-
-
-def test_hostile_17_a_build_whose_module_was_poisoned_is_built_again(adapter: Adapter) -> None:
-    async def build(store: Store) -> None:
-        term = await store.lead("s1")
-        module, size = await store.blobs.put(b"\0asm good")
-        row = await store.open_build(term, new_build())
-        await store.finish_build(term, built(row.id, module, size))
-        await adapter.damage(store, module, b"\0asm evil")  # of the same length
-        reopened = await store.open_build(term, new_build())
-        assert (reopened.id, reopened.state, reopened.module_sha256) == (row.id, BuildState.PENDING, None)
-        await store.blobs.put(b"\0asm good")
-        await store.finish_build(term, built(row.id, module, size))
-        assert (await store.open_build(term, new_build())).state is BuildState.DONE
-
-    adapter.run(build)
-
-
-def test_a_failed_build_is_tried_again_after_a_while(adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def build(store: Store) -> None:
-        term = await store.lead("s1")
-        row = await store.open_build(term, new_build())
-        refused = Outcome(kind=OutcomeKind.BUILD_FAILED, message="no")
-        await store.finish_build(term, BuildResult(build_id=row.id, attempt=1, worker_id="w1", outcome=refused))
-        assert (await store.open_build(term, new_build())).state is BuildState.FAILED
-        monkeypatch.setattr(builds, "FAILURE_KEPT", timedelta(0))
-        assert (await store.open_build(term, new_build())).state is BuildState.PENDING
-
-    adapter.run(build)
 
 
 def test_modules_and_workers_are_kept(adapter: Adapter) -> None:

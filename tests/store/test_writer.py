@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -107,6 +108,50 @@ def test_a_refused_request_is_rolled_back_alone(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert there(tmp_path) == ["a", "b"]
+
+
+@dataclass
+class Counted:
+    """An insert that can be run together with others; how often that was done, and with how many."""
+
+    name: str
+    times: list[int]
+    kind: str = "insert"
+
+    def __call__(self, connection: sa.Connection) -> str:
+        return insert(self.name, connection)
+
+    def together(self, connection: sa.Connection, operations: Sequence[Counted]) -> list[str]:
+        self.times.append(len(operations))
+        return [insert(each.name, connection) for each in operations]
+
+
+def test_requests_of_one_kind_are_run_together_in_their_order(tmp_path: Path) -> None:
+    times: list[int] = []
+
+    async def main() -> None:
+        async with opened(tmp_path) as writer:
+            names = ["a", "b", "between", "c", "d", "e"]
+            for turn, doubled in enumerate(("", "b")):
+                gate, first = await busy(writer)
+                rest = [
+                    asyncio.create_task(
+                        writer.run((lambda c: insert("between", c)) if name == "between" else Counted(name, times))
+                    )
+                    for name in (names if not turn else ["f", doubled, "g"])
+                ]
+                await asyncio.sleep(0)
+                gate.set()
+                await first
+                answers = await asyncio.gather(*rest, return_exceptions=True)
+                if not turn:
+                    assert answers == names
+                else:  # one that is refused is refused alone
+                    assert [type(answer).__name__ for answer in answers] == ["str", "IntegrityError", "str"]
+
+    asyncio.run(main())
+    assert times == [2, 3, 3]
+    assert there(tmp_path) == ["a", "b", "between", "c", "d", "e", "f", "g"]
 
 
 def test_a_database_that_is_locked_is_unavailable_and_recovers(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from wasmgrid.store.leadership import Leaderships, check_term, is_free
 from wasmgrid.store.migrate import upgrade
 from wasmgrid.store.prune import Pruner
 from wasmgrid.store.readers import Readers
+from wasmgrid.store.record import Recorder
 from wasmgrid.store.results import Results
 from wasmgrid.store.rows import (
     DEFAULT_TENANT,
@@ -68,7 +69,7 @@ class Store:
         self._leading = Writer(database) if database.shared else self._writer
         self._readers = Readers(database)
         self._jobs = Jobs(database.insert, database.now, blobs.sizes_now)
-        self._results = Results(database.insert_new)
+        self._recorder = Recorder(Results(database.insert_new), self._jobs)
         self._builds = builds.Builds(database.insert)
         self._grid = grid.Grid(database.insert, database.now)
         self._leaderships = Leaderships(database.insert, database.now)
@@ -166,12 +167,7 @@ class Store:
         are dropped.
         """
 
-        def write(connection: sa.Connection) -> set[tuple[int, int]]:
-            fresh = self._results.record(connection, results, ended)
-            self._jobs.finish(connection, finished)
-            return fresh
-
-        return await self._lead(term, write)
+        return await self._writer.run(self._recorder.of(term, results, ended, finished))
 
     async def open_build(self, term: int, new: NewBuild) -> BuildRow:
         """The build with this key: done, failed, or pending (made so where there was none, or its module is gone)."""

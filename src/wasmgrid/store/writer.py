@@ -2,7 +2,8 @@
 
 A request is a function over a connection. It returns after the commit that holds it, never before. A batch is run as
 one transaction; where a request of it raises, it is run again with a savepoint around each, so that this one is rolled
-back alone. Requests may therefore run more than once, and leave nothing behind but what they wrote.
+back alone. Requests may therefore run more than once, and leave nothing behind but what they wrote. Those that can be
+`Joint` and follow each other are run as one.
 
 Where the database itself fails (disk full, locked, cut off), everyone in the batch is told `Unavailable`, nothing of it
 is kept, and the next batch tries anew with a new connection. See `marks.py` for a commit whose answer was lost.
@@ -14,8 +15,9 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -25,7 +27,23 @@ from wasmgrid.store.database import Database
 from wasmgrid.store.marks import Marks
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Operation = Callable[[sa.Connection], T]
+
+
+class Joint(Protocol[T_co]):
+    """An operation that costs less together with its like: `kind` says which those are."""
+
+    @property
+    def kind(self) -> Hashable:
+        """Never None."""
+
+    def __call__(self, connection: sa.Connection) -> T_co:
+        """Run it alone."""
+
+    def together(self, connection: sa.Connection, operations: Sequence[Any]) -> Sequence[T_co]:
+        """Run all of these, itself the first: what each returns, as if they had been run in order."""
+
 
 MAX_BATCH = 512
 MAX_WAITING = 10_000
@@ -156,8 +174,8 @@ class Writer:
         with contextlib.ExitStack() as undo:
             transaction = connection.begin()
             undo.callback(self._roll_back, transaction)
-            for request in batch:
-                self._run(request, connection, savepoint=savepoints)
+            for some in _groups(batch, joint=not savepoints):
+                self._run(some, connection, savepoint=savepoints)
             mark = self._marks.set(connection) if self._marks is not None else None
             undo.pop_all()
         try:
@@ -169,18 +187,26 @@ class Writer:
             if not self._marks.committed(self._engine, mark, error):
                 raise _Broke(error) from error
 
-    def _run(self, request: _Request[Any], connection: sa.Connection, *, savepoint: bool) -> None:
-        request.error = None
+    def _run(self, requests: Sequence[_Request[Any]], connection: sa.Connection, *, savepoint: bool) -> None:
+        """One request, or several that are joint."""
+        first = requests[0]
+        first.error = None
         try:
             if savepoint:
                 connection.exec_driver_sql("SAVEPOINT request")
-            request.value = request.operation(connection)
+            if len(requests) == 1:
+                first.value = first.operation(connection)
+            else:
+                joint: Joint[Any] = first.operation  # type: ignore[assignment]  # _groups saw to it
+                values = joint.together(connection, [request.operation for request in requests])
+                for request, value in zip(requests, values, strict=True):
+                    request.value, request.error = value, None
             if savepoint:
                 connection.exec_driver_sql("RELEASE SAVEPOINT request")
         except Exception as error:
             if isinstance(error, sa.exc.DBAPIError) and self._database.transient(error):
                 raise _Broke(error) from error  # the whole transaction may be gone by now
-            request.error = error
+            first.error = error
             if not savepoint:
                 raise _Refused from None
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT request")
@@ -221,6 +247,15 @@ class _Broke(Exception):
 
 class _Refused(Exception):
     """Rolls back a transaction without savepoints: one of its requests raised."""
+
+
+def _groups(batch: list[_Request[Any]], *, joint: bool) -> Iterator[list[_Request[Any]]]:
+    """The batch in order: joint requests of one kind that follow each other together, all others alone."""
+    for kind, some in groupby(batch, key=lambda request: getattr(request.operation, "kind", None)):
+        if joint and kind is not None:
+            yield list(some)
+        else:
+            yield from ([request] for request in some)
 
 
 def _deliver(batch: list[_Request[Any]]) -> None:
