@@ -30,6 +30,7 @@ from wasmgrid.protocol.state import Settings, State
 from wasmgrid.scheduling.explain import Why
 from wasmgrid.store import Store, rows
 
+DEAF_S = 0.1
 STALE_S = 2.5  # a leadership that was not renewed for so long may be taken by another server
 WORKER_STATES_THAT_MAY_HOLD = frozenset({"joined", "draining"})
 TO_LEADER = (wire.Inventory, wire.Heartbeat, wire.Progress, wire.Refused, wire.Results, wire.Leave)
@@ -232,6 +233,9 @@ class Leading:
     async def _tick_loop(self) -> None:
         while True:
             await asyncio.sleep(self._leader.wake_s(time.monotonic()))
+            if not self._fabric.connected:  # who is deaf counts nobody's silence: the core makes up for the pause
+                await asyncio.sleep(DEAF_S)
+                continue
             self.handle(events.Tick())
 
     # ---- commands out
