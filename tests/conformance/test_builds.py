@@ -1,4 +1,4 @@
-"""Builds: one per key, kept where they gave something or failed by their source's fault, made again where it is gone."""
+"""Builds: one per key, kept where they gave something or failed by their source's fault, else made again."""
 
 from __future__ import annotations
 
