@@ -12,8 +12,8 @@ from tests.chaos.user import User
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChaosGrid]:
-    """Two servers, three NATS, three workers and a builder, with cables where they can be had."""
-    layout = Layout(workers=3, cables=cables())
+    """Two servers, three NATS, four workers and a builder, with cables where they can be had."""
+    layout = Layout(cables=cables())
     with running(tmp_path_factory.mktemp("pool") / "grid", layout) as grid:
         yield grid
 

@@ -15,8 +15,8 @@ from tests.chaos.grid import LEASE_S, ChaosGrid
 from tests.chaos.network import Cut
 from tests.chaos.records import Fault, FaultKind
 
-GAP_S = 1.5  # between the beginnings of two faults, on average
-BRIEF_S, LONG_S = (0.1, 1.5), (0.5, 2 * LEASE_S)  # how long a part stays dead; how long it stays silent
+GAP_S = 1.2  # between the beginnings of two faults, on average
+BRIEF_S, LONG_S = (0.1, 1.5), (0.5, 1.5 * LEASE_S)  # how long a part stays dead; how long it stays silent
 _CUTS = {FaultKind.CUT: Cut.BOTH, FaultKind.CUT_OUT: Cut.OUT, FaultKind.CUT_IN: Cut.IN}
 _POLL_S = 0.05
 

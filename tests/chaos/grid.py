@@ -22,7 +22,7 @@ from wasmgrid.sdk import calls
 from wasmgrid.sdk.client import Client
 
 READY_S = 90.0
-LEASE_S = 4.0
+LEASE_S = 5.0
 TOKEN = "a-token-that-all-servers-share-" + "0" * 16
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class Postgres:
         server = PostgresServer(directory / "postgres", host=machine.address, durable=True)
         self._machine = machine
         self._port = server.port
-        self.part = Part("postgres", machine, server.command(), directory / "postgres.log")
+        self.part = Part("postgres", machine, server.command(), directory / "postgres.log", stop=signal.SIGINT)
         self.url = server.url()
 
     def start(self) -> None:

@@ -35,7 +35,7 @@ def wait(condition: Callable[[], object], what: str, within_s: float) -> float:
 
 @dataclass
 class Part:
-    """One process. Its output goes to `log`, appended over restarts."""
+    """One process. Its output goes to `log`, appended over restarts; `stop` is the signal for an orderly end."""
 
     name: str
     machine: Machine
@@ -43,6 +43,7 @@ class Part:
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     cwd: Path | None = None
+    stop: signal.Signals = signal.SIGTERM
     starts: int = 0
     _process: subprocess.Popen[bytes] | None = None
 
@@ -88,7 +89,7 @@ class Part:
     def end(self) -> int:
         """Ask it to stop, and wait; killed where it does not. Its exit code."""
         self.resume()
-        self._signal(signal.SIGTERM)
+        self._signal(self.stop)
         try:
             self._wait(GONE_S)
         except subprocess.TimeoutExpired:

@@ -32,6 +32,9 @@ class Fault:
     began_at: float
     ended_at: float
 
+    def __str__(self) -> str:
+        return f"{self.began_at:.2f} to {self.ended_at:.2f}: {self.target}: {self.kind}"
+
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Start:

@@ -16,9 +16,9 @@ from tests.e2e.programs import prints
 TAKE_OVER_S = 30.0  # generous: the figure that counts is in docs/reliability.md
 
 
-def held(pool: ChaosGrid, user: User, seconds: float, text: str) -> tuple[int, str]:
+def held(pool: ChaosGrid, user: User, seconds: float, text: str, **fields: object) -> tuple[int, str]:
     """A job that runs, and the worker that has it."""
-    job_id = user.submit(sleeper(seconds, text))
+    job_id = user.submit(sleeper(seconds, text), **fields)
     user.wait(job_id, "running")
     wait(lambda: user.starts(job_id), "it started somewhere", PATIENCE_S)
     [start] = user.starts(job_id)
