@@ -190,6 +190,7 @@ def test_tables() -> None:
             WorkerWhy(worker_id="w1", mismatches=["gpus 0"], change="gpus 0"),
             *(WorkerWhy(worker_id=f"pool{number}", mismatches=["gpus 1"]) for number in range(8)),
             WorkerWhy(worker_id="w2"),
+            WorkerWhy(worker_id="w3", mismatches=["it is cordoned"], change="wasmgrid uncordon w3"),
         ],
     )
     assert tables.why(answer) == (
@@ -197,6 +198,7 @@ def test_tables() -> None:
         "  w1: gpus 0 · would fit with gpus 0\n"
         "  pool0, pool1, pool2, pool3, pool4 and 3 more: gpus 1\n"
         "  w2: fits\n"
+        "  w3: it is cordoned · wasmgrid uncordon w3\n"
     )
     made = Credential(name="pool1", kind="worker", created_at=NOW - timedelta(hours=2))
     revoked = Credential(name="old", kind="server", created_at=NOW - timedelta(days=9), revoked_at=NOW)

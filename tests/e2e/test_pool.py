@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import stat
@@ -15,8 +16,8 @@ from tests.e2e.grid import GONE_S, Grid, running
 from tests.e2e.members import Member, member, workers_when
 from tests.processes import shown
 
-from wasmgrid.core.errors import WasmgridError
-from wasmgrid.sdk import calls
+from wasmgrid.core.errors import Unreachable, WasmgridError
+from wasmgrid.sdk import AsyncClient, Client, calls
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +155,25 @@ def test_a_job_that_waits_too_long(pool: Grid) -> None:
     done = pool.run("run", "hello.wat", "--require", "room=nowhere", "--queue-timeout", "300ms")
     assert done.returncode == 124
     assert "allow more: --queue-timeout 1s" in done.stderr.decode()
+
+
+def test_both_clients_check_whom_they_talk_to(pool: Grid) -> None:
+    own = pool.home / "tls" / "ca.pem"
+
+    async def version(ca: Path | None) -> str:
+        async with AsyncClient(pool.url, pool.token, ca=ca) as client:
+            return (await client.send(calls.version())).version
+
+    with pool.client() as client:
+        assert asyncio.run(version(own)) == client.send(calls.version()).version
+    with pytest.raises(Unreachable, match="not trusted") as refused:
+        asyncio.run(version(None))
+    assert "WASMGRID_CA" in (refused.value.hint or "")
+    with Client(pool.url, pool.token) as client, pytest.raises(Unreachable, match="not trusted"):
+        client.send(calls.version())
+    with Client(pool.url.replace("https", "http"), pool.token) as client, pytest.raises(Unreachable) as plain:
+        client.send(calls.version())
+    assert "https://" in (plain.value.hint or "")
 
 
 @pytest.mark.parametrize(

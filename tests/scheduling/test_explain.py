@@ -85,7 +85,7 @@ def test_the_busy_worker_and_the_one_that_is_held_free() -> None:
     world = one_worker()
     for index in range(4):
         world.adopt(task(9, index), "w1", shape(time_limit_s=50))
-    assert explain(shape(), world.scheduler, 0.0).reason == "waiting for w1: needs 1 cpus, 0 cpus free"
+    assert explain(shape(), world.scheduler, 0.0).reason == "waiting for w1: needs 1 cpu, 0 cpus free"
     world.enqueue(task(1), shape(4))
     world.enqueue(task(2), shape())
     world.place()

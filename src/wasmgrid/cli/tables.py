@@ -74,7 +74,8 @@ def why(answer: Why) -> str:
     said: dict[str, list[str]] = {}
     for worker in answer.workers:
         reasons = "; ".join(worker.mismatches) or "fits"
-        change = f" · would fit with {worker.change}" if worker.change else ""
+        command = (worker.change or "").startswith("wasmgrid ")
+        change = f" · {'' if command else 'would fit with '}{worker.change}" if worker.change else ""
         said.setdefault(reasons + change, []).append(worker.worker_id)
     lines = [answer.reason or "no reason is known", *(f"  {_names(who)}: {text}" for text, who in said.items())]
     return "".join(one_line(line) + "\n" for line in lines)

@@ -57,7 +57,8 @@ def compare(need: Resources, has: Resources) -> list[tuple[str, int, int]]:
 def amount(name: str, value: int) -> str:
     """A resource's amount in words."""
     words = {"milli_cpus": "cpus", "memory_mb": "MB of memory", "disk_mb": "MB of disk", "gpus": "gpus"}
-    return f"{number(name, value)} {words.get(name, 'runner slots')}"
+    many, unit = number(name, value), words.get(name, "runner slots")
+    return f"{many} {unit.removesuffix('s') if many == '1' else unit}"
 
 
 def number(name: str, value: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -252,6 +253,8 @@ def _cause(error: BaseException) -> Exception:
     """What the operating system said, which httpx and anyio wrap several times."""
     inner: BaseException | None = error
     while inner is not None:
+        if isinstance(inner, ssl.SSLError):
+            return inner  # its number is not the operating system's
         if isinstance(inner, OSError) and inner.errno:
             return OSError(inner.errno, os.strerror(inner.errno)) if inner.errno > 0 else inner
         inner = inner.__cause__ or inner.__context__
