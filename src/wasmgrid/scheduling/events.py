@@ -9,7 +9,7 @@ from wasmgrid.core.worker import WorkerInfo
 from wasmgrid.scheduling.shape import Shape
 
 
-class Enqueued(msgspec.Struct, frozen=True):
+class Enqueued(msgspec.Struct, frozen=True, gc=False):
     """Tasks may run: `count` of one job, from `task` on by index, kept as one entry.
 
     `order` is their place by age and stays with a task when it comes back. `module` is the digest that they run, a hint
@@ -26,19 +26,19 @@ class Enqueued(msgspec.Struct, frozen=True):
     count: int = 1
 
 
-class Withdrawn(msgspec.Struct, frozen=True):
+class Withdrawn(msgspec.Struct, frozen=True, gc=False):
     """A task no longer waits; nothing happens where it did not."""
 
     task: TaskId
 
 
-class Ended(msgspec.Struct, frozen=True):
+class Ended(msgspec.Struct, frozen=True, gc=False):
     """What the task held of a worker is free again; nothing happens where it held nothing."""
 
     task: TaskId
 
 
-class Adopted(msgspec.Struct, frozen=True):
+class Adopted(msgspec.Struct, frozen=True, gc=False):
     """A worker was found to hold a task: what it takes is taken, whether or not it would be placed so today.
 
     The task no longer waits. Nothing is taken of a worker that is not in the pool.
@@ -51,7 +51,7 @@ class Adopted(msgspec.Struct, frozen=True):
     gpus: tuple[int, ...] = ()
 
 
-class WorkerJoined(msgspec.Struct, frozen=True):
+class WorkerJoined(msgspec.Struct, frozen=True, gc=False):
     """A worker came, or says something new of itself; what its tasks take stays taken.
 
     `closed` is why it takes nothing new (empty: it does), `ends_at` when it means to leave, on the clock of `now`, and
@@ -64,14 +64,14 @@ class WorkerJoined(msgspec.Struct, frozen=True):
     modules: tuple[str, ...] | None = None
 
 
-class ModuleCached(msgspec.Struct, frozen=True):
+class ModuleCached(msgspec.Struct, frozen=True, gc=False):
     """A worker has a module ready from now on."""
 
     worker_id: str
     module: str
 
 
-class WorkerGone(msgspec.Struct, frozen=True):
+class WorkerGone(msgspec.Struct, frozen=True, gc=False):
     """A worker left or was lost, and its capacity with it: no task holds anything of it any more."""
 
     worker_id: str
@@ -80,7 +80,7 @@ class WorkerGone(msgspec.Struct, frozen=True):
 SchedulingEvent = Enqueued | Withdrawn | Ended | Adopted | WorkerJoined | ModuleCached | WorkerGone
 
 
-class Placement(msgspec.Struct, frozen=True):
+class Placement(msgspec.Struct, frozen=True, gc=False):
     """A task goes to a worker, with the GPUs of these indexes; its resources are taken."""
 
     task: TaskId

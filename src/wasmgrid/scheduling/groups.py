@@ -22,10 +22,17 @@ Key = tuple[int, int, Shape, frozenset[str]]  # priority, tenant's number, shape
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Waiting tasks of one priority, tenant and shape, oldest first in `runs`. `suits`... are columns of the pool."""
+    """Waiting tasks of one priority, tenant (by number), shape and workers to avoid, oldest first in `runs`.
+
+    `suits`, `preferred`, `prepared` and `gpus` are columns of the pool.
+    """
 
     slot: int
     key: Key
+    priority: int
+    tenant: int
+    shape: Shape
+    avoid: frozenset[str]
     need: Need
     gpu_kind: Kind
     suits: int
@@ -33,26 +40,6 @@ class Group:
     prepared: int
     gpus: int
     runs: list[Run] = field(default_factory=list)
-
-    @property
-    def priority(self) -> int:
-        """The greater goes first."""
-        return self.key[0]
-
-    @property
-    def tenant(self) -> int:
-        """Whose tasks these are, by number."""
-        return self.key[1]
-
-    @property
-    def shape(self) -> Shape:
-        """What each of its tasks needs."""
-        return self.key[2]
-
-    @property
-    def avoid(self) -> frozenset[str]:
-        """The workers where its tasks failed before."""
-        return self.key[3]
 
 
 class Groups:
@@ -68,6 +55,7 @@ class Groups:
         self._spare: list[int] = []
         self._groups: list[Group | None] = []
         self._priorities: dict[int, int] = {}
+        self._least: Vector | None = None
         self.avoiding: set[int] = set()
         self.need: Vector = np.full((KINDS, FEW), IMPOSSIBLE, dtype=np.int64)
         self.suits: Slots = np.zeros(FEW, dtype=np.intp)
@@ -106,6 +94,10 @@ class Groups:
         group = self._groups[slot] = Group(
             slot=slot,
             key=key,
+            priority=priority,
+            tenant=tenant,
+            shape=shape,
+            avoid=avoid,
             need=need_of(shape.need),
             gpu_kind=kind,
             suits=pool.suits.acquire(sort_of(shape)),
@@ -118,6 +110,7 @@ class Groups:
         if avoid:
             self.avoiding.add(slot)
         self.need[:, slot] = group.need.vector
+        self._least = None
         self.suits[slot], self.gpus[slot], self.time_limit_s[slot] = group.suits, group.gpus, shape.time_limit_s
         self.priority[slot], self.tenant[slot] = priority, tenant
         self.waiting[slot], self.hopeless[slot] = True, False
@@ -127,6 +120,7 @@ class Groups:
         """Nothing of the group waits any more."""
         slot, priority = group.slot, group.priority
         self.need[:, slot] = IMPOSSIBLE
+        self._least = None
         self.waiting[slot] = False
         self.avoiding.discard(slot)
         self._priorities[priority] -= 1
@@ -144,16 +138,19 @@ class Groups:
     def fitting(self, row: int) -> Slots:
         """The groups that the worker in this row could take now: amounts, sort, GPUs, and its remaining life."""
         pool, size = self._pool, len(self._groups)
-        fits = (self.need[:, :size] <= pool.room[:, row, None]).all(axis=0)
-        fits &= pool.suits.table[row].take(self.suits[:size]) > 0
+        fits = np.logical_and.reduce(self.need[:, :size] <= pool.room[:, row, None])
         slots = fits.nonzero()[0]
+        slots = slots[pool.suits.table[row].take(self.suits.take(slots)) > 0]
         if slots.size and pool.ends_at[row] != np.inf:
             slots = slots[self.time_limit_s[slots] <= pool.ends_at[row] - pool.now]
         return self.with_gpus(slots, row)
 
     def still_fitting(self, slots: Slots, row: int) -> Slots:
         """Those of `slots`, which fitted before, that fit after the worker was given more."""
-        fits = (self.need.take(slots, axis=1) <= self._pool.room[:, row, None]).all(axis=0)
+        room = self._pool.room[:, row]
+        if (room < self.least()).any():
+            return slots[:0]
+        fits = np.logical_and.reduce(self.need.take(slots, axis=1) <= room[:, None])
         return self.with_gpus(slots[fits], row)
 
     def with_gpus(self, slots: Slots, row: int) -> Slots:
@@ -163,6 +160,12 @@ class Groups:
             return slots
         enough: Slots = slots[pool.gpus.free.table[row].take(self.gpus[slots]) >= self.need[GPUS, slots]]
         return enough
+
+    def least(self) -> Vector:
+        """The least of each resource that any group needs: where there is not as much, nothing fits."""
+        if self._least is None:
+            self._least = self.need.min(axis=1)
+        return self._least
 
     def fitting_any(self, rows: Slots) -> Slots:
         """The groups whose amounts may fit one of these workers; those left out fit none of them."""
@@ -185,11 +188,11 @@ class Groups:
     def first(self, slots: Slots, shares: Floats) -> int:
         """The first of `slots` in order: by priority, then the tenant's share, then age. `slots` is not empty."""
         if len(self._priorities) > 1:
-            priority = self.priority[slots]
-            slots = slots[priority == priority.max()]
-        share = shares[self.tenant[slots]]
-        slots = slots[share == share.min()]
-        return int(slots[self.age[slots].argmin()])
+            priority = self.priority.take(slots)
+            slots = slots[priority == np.maximum.reduce(priority)]
+        share = shares.take(self.tenant.take(slots))
+        slots = slots[share == np.minimum.reduce(share)]
+        return int(slots[self.age.take(slots).argmin()])
 
     def _grow(self, slots: int) -> None:
         more = slots - len(self.waiting)

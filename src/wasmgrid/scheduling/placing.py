@@ -55,14 +55,14 @@ class Placing:
     def put(self, slot: int, row: int) -> None:
         """The oldest task of the group goes to the worker in that row, where it fits."""
         group = self.groups[slot]
-        task = self.queue.pop(group)
-        self.end(task)
-        gpus = self.pool.gpus.pick(row, group.gpu_kind, group.shape.need.gpus) if group.shape.need.gpus else ()
-        self.pool.take(row, group.need.vector, gpus)
-        self.shares.take(group.tenant, group.need.numbers)
-        ends_at = self.pool.now + group.shape.time_limit_s
-        self.running.add(task, Held(row, group.need, group.tenant, gpus, ends_at))
-        self.placements.append(Placement(task, self.pool.info_at(row).id, gpus))
+        pool, need, shape, task = self.pool, group.need, group.shape, self.queue.pop(group)
+        if task in self.running:  # told to wait again while it was held
+            self.end(task)
+        gpus = pool.gpus.pick(row, group.gpu_kind, shape.need.gpus) if shape.need.gpus else ()
+        pool.take(row, need.vector, gpus)
+        self.shares.take(group.tenant, need.numbers)
+        self.running.add(task, Held(row, need, group.tenant, gpus, pool.now + shape.time_limit_s))
+        self.placements.append(Placement(task, pool.info_at(row).id, gpus))
         self.placed += 1
         self._since_look += 1
         if len(self.reservations):

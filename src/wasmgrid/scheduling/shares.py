@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import add, mul, sub
 
 import numpy as np
 
@@ -45,16 +46,12 @@ class Shares:
 
     def take(self, tenant: int, need: tuple[int, ...]) -> None:
         """The tenant has this more."""
-        used = self._used[tenant]
-        for kind, amount in enumerate(need):
-            used[kind] += amount
+        used = self._used[tenant] = list(map(add, self._used[tenant], need))
         self._weigh(tenant, used)
 
     def give_back(self, tenant: int, need: tuple[int, ...]) -> None:
         """The tenant has this less."""
-        used = self._used[tenant]
-        for kind, amount in enumerate(need):
-            used[kind] -= amount
+        used = self._used[tenant] = list(map(sub, self._used[tenant], need))
         self._weigh(tenant, used)
 
     def settle(self) -> None:
@@ -70,5 +67,4 @@ class Shares:
         return float(self.now[self._numbers[tenant]]) if tenant in self._numbers else 0.0
 
     def _weigh(self, tenant: int, used: list[int]) -> None:
-        share = max(amount * part for amount, part in zip(used, self._per_unit, strict=True))
-        self.now[tenant] = share / self._weights[tenant]
+        self.now[tenant] = max(map(mul, used, self._per_unit)) / self._weights[tenant]
