@@ -1,0 +1,83 @@
+"""Everything that is asked of a store, once each, to look at how a database would answer it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from tests.conformance.samples import (
+    MODULE,
+    TENANT,
+    building_job,
+    built,
+    finished,
+    finished_job,
+    job,
+    new_build,
+    result,
+    worker,
+)
+
+from wasmgrid.core.lifecycle import JobState
+from wasmgrid.store import Store
+from wasmgrid.store.postgres_blobs import RowBlobs
+from wasmgrid.store.rows import PrunePolicy
+
+Seen = list[tuple[str, Any]]
+
+
+def watch(store: Store) -> Seen:
+    """Every statement that the store will run, with its values."""
+    seen: Seen = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        seen.append((statement, parameters[0] if many else parameters))
+
+    engines = {user._engine for user in (store._readers, store._writer, store._requests, store._leading)}
+    if isinstance(store.blobs, RowBlobs):
+        engines.add(store.blobs._engine)
+    for engine in engines:
+        sa.event.listen(engine, "before_cursor_execute", note)
+    return seen
+
+
+async def ask_everything(store: Store) -> None:
+    """Use every part of the facade."""
+    term = await store.lead("s1")
+    await store.save_worker(term, worker(), "joined")
+    job_id = (await store.submit(job(idempotency_key="k", request_sha256="1" * 64))).id
+    await store.submit(job(idempotency_key="k", request_sha256="1" * 64))
+    waiting = (await store.submit(building_job())).id
+    build = await store.open_build(term, new_build())
+    await store.finish_build(term, built(build.id, MODULE, 6))
+    await store.assign_module(term, [waiting], module_sha256=MODULE, build_id=build.id, cached=False)
+    await store.request_cancel(TENANT, waiting)
+    await store.record(term, results=[result(job_id)], finished=[finished(job_id)])
+    await finished_job(store, term)
+    for states in ([], [JobState.QUEUED], list(JobState)):
+        for name in (None, "hello"):
+            await store.jobs(TENANT, states=states, name=name, before_id=100)
+            await store.jobs(TENANT, states=states, name=name)
+    await store.job(TENANT, job_id)
+    await store.latest_id(TENANT)
+    await store.result(TENANT, job_id)
+    await store.task_counts(job_id)
+    await store.attempts(TENANT, job_id)
+    await store.unfinished()
+    await store.build(build.id)
+    await store.module(MODULE)
+    await store.workers()
+    await store.blobs.put(b"loose")
+    await store.prune(PrunePolicy(results_age_s=0, builds_age_s=0, grace_s=0))
+    await store.leadership()
+    assert await store.try_lead("s2", stale_s=0.0) == term + 1
+    await store.renew_leadership(term + 1)
+    await store.release_leadership(term + 1)
+    await store.add_credential("w", "worker", "UABC")
+    await store.credentials()
+    await store.revoke_credential("w")
+    await store.open_ids(after_id=0, limit=10)
+    await store.ended([job_id])
+    sha256, _ = await store.blobs.put(b"kept")
+    await store.blobs.read(sha256)
+    await store.blobs.size(sha256)
