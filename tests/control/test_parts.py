@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from wasmgrid.control import questions, sweep, watchers
+from wasmgrid.control.leading import speaks_for_itself
 from wasmgrid.control.sweep import Sweep
 from wasmgrid.control.watchers import Watchers
 from wasmgrid.core import wire
 from wasmgrid.core.errors import NotFound, ProtocolMismatch, WasmgridError
 from wasmgrid.core.job import StoredSpec
 from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.resources import Resources
+from wasmgrid.core.worker import WorkerInfo
+from wasmgrid.fabric import subjects
 from wasmgrid.store import Store
 from wasmgrid.store.rows import NewJob, OpenJob
 
@@ -55,6 +59,21 @@ def test_a_refusal_is_the_same_error_on_the_other_side() -> None:
             questions.decode(nonsense)
     with pytest.raises(ProtocolMismatch):
         questions.decode_part(wire.Answer(body=b"\xc1"))
+
+
+def test_hostile_81_a_worker_speaks_for_itself_alone() -> None:
+    capacity = Resources()
+    own: list[wire.Message] = [
+        wire.Results(worker_id="w:2", incarnation="1"),
+        wire.Leave(worker_id="w:2", incarnation="1"),
+        wire.Refused(worker_id="w:2", attempt=1, reason=""),
+        wire.Inventory(worker=WorkerInfo(id="w:2", incarnation="1", version="", capacity=capacity), term=1),
+    ]
+    for message in own:
+        assert speaks_for_itself(message, subjects.leader("w:2"))
+        for other in ("w", "w:3", "v:2"):
+            assert not speaks_for_itself(message, subjects.leader(other))
+    assert not speaks_for_itself(wire.Hello(term=9, leader_id="w", lease_s=1, heartbeat_s=1), subjects.leader("w"))
 
 
 def test_who_waits_hears_of_an_end_however_many_there_were_since(monkeypatch: pytest.MonkeyPatch) -> None:

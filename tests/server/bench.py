@@ -75,6 +75,7 @@ class BenchWorker:
     output: dict[int, bytearray] = field(default_factory=lambda: defaultdict(bytearray))
     printed: asyncio.Event = field(default_factory=asyncio.Event)
     present: bool = True
+    connected: bool = True
     tails: int = 0
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from wasmgrid.control import Control
 
 
 class Changes:
-    """Changes of one job since `wait` was last called; `over` once its end is committed, or there is no such job."""
+    """Changes of one job since somebody last asked; `over` once its end is committed, or there is no such job."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
@@ -21,6 +21,10 @@ class Changes:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._changed.wait()
+        return self.heard()
+
+    def heard(self) -> bool:
+        """Whether there was a change."""
         changed = self._changed.is_set()
         self._changed.clear()
         return changed

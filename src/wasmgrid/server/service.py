@@ -14,6 +14,7 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, SkipValidation
 
 from wasmgrid.control import Control
+from wasmgrid.control.control import LITTLE_PATIENCE_S, PATIENCE_S
 from wasmgrid.core.errors import JobNotFound, Unavailable, Unreachable, Unsatisfiable
 from wasmgrid.core.job import JobSpec, JobView, SourceRef, Stdin, StoredSpec, TaskResult
 from wasmgrid.core.lifecycle import FINISHED, JobState
@@ -175,7 +176,8 @@ class Service:
     async def _warnings(self, spec: StoredSpec) -> list[str]:
         """What its sender should hear at once; raises `Unsatisfiable` where it must not wait for a worker that fits."""
         try:
-            warnings = await self.control.submission_warnings(spec)
+            patience_s = PATIENCE_S if spec.fail_fast else LITTLE_PATIENCE_S
+            warnings = await self.control.submission_warnings(spec, patience_s=patience_s)
         except Unavailable:
             if spec.fail_fast:
                 raise

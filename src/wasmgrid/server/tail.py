@@ -109,9 +109,12 @@ class Tail:
         """Until the job is over; a take-over, or a store that is away, is waited out."""
         try:
             async with changes_of(self._control, self._job_id) as changes:
+                task: LiveTask | None = None
                 while not changes.over:
-                    task = await self._running()
+                    if changes.heard() or task is None:
+                        task = await self._running()
                     if task is None or not await self._pull_from(task):
+                        task = None
                         await changes.wait(RETRY_S)
         finally:
             self.over = True
