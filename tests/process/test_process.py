@@ -159,6 +159,14 @@ def test_a_fabric_that_does_not_answer_is_said(serve: Serve) -> None:
     assert "hidden" not in said
 
 
+def test_a_shared_store_that_is_away_is_waited_for_and_a_signal_ends_that(serve: Serve) -> None:
+    server = serve(store_url="postgresql://someone:hidden@127.0.0.1:1/nothing")
+    server.until(lambda: "waiting for the store" in server.stderr.read_text())
+    assert server.stop() == 0
+    assert "hidden" not in server.stderr.read_text() + (server.home.logs / "server.log").read_text()
+    assert not server.home.endpoint_file.exists()
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "::", "example.com", "", "10.0.0.1"])  # noqa: S104
 def test_it_does_not_listen_beyond_this_machine(host: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidField, match="TLS"):
