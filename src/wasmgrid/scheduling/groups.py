@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import lt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,7 +56,7 @@ class Groups:
         self._spare: list[int] = []
         self._groups: list[Group | None] = []
         self._priorities: dict[int, int] = {}
-        self._least: Vector | None = None
+        self._least: list[int] | None = None
         self.avoiding: set[int] = set()
         self.need: Vector = np.full((KINDS, FEW), IMPOSSIBLE, dtype=np.int64)
         self.suits: Slots = np.zeros(FEW, dtype=np.intp)
@@ -148,7 +149,7 @@ class Groups:
     def still_fitting(self, slots: Slots, row: int) -> Slots:
         """Those of `slots`, which fitted before, that fit after the worker was given more."""
         room = self._pool.room[:, row]
-        if (room < self.least()).any():
+        if any(map(lt, room.tolist(), self._least_needed())):
             return slots[:0]
         fits = np.logical_and.reduce(self.need.take(slots, axis=1) <= room[:, None])
         return self.with_gpus(slots[fits], row)
@@ -160,12 +161,6 @@ class Groups:
             return slots
         enough: Slots = slots[pool.gpus.free.table[row].take(self.gpus[slots]) >= self.need[GPUS, slots]]
         return enough
-
-    def least(self) -> Vector:
-        """The least of each resource that any group needs: where there is not as much, nothing fits."""
-        if self._least is None:
-            self._least = self.need.min(axis=1)
-        return self._least
 
     def fitting_any(self, rows: Slots) -> Slots:
         """The groups whose amounts may fit one of these workers; those left out fit none of them."""
@@ -193,6 +188,12 @@ class Groups:
         share = shares.take(self.tenant.take(slots))
         slots = slots[share == np.minimum.reduce(share)]
         return int(slots[self.age.take(slots).argmin()])
+
+    def _least_needed(self) -> list[int]:
+        """The least of each resource that any group needs: where there is not as much, nothing fits."""
+        if self._least is None:
+            self._least = self.need.min(axis=1).tolist()
+        return self._least
 
     def _grow(self, slots: int) -> None:
         more = slots - len(self.waiting)
