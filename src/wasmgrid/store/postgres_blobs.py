@@ -87,7 +87,7 @@ class RowBlobs:
     def __init__(self, database: Postgres, directory: Path) -> None:
         self._database = database
         self._directory = directory
-        self._engine = database.pool(THREADS)
+        self._engine = database.pool(THREADS + 1)  # and `scan`, in whoever's thread
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="wasmgrid-store-blobs")
         self._checked: dict[str, Stamp] = {}
         self._closed = False
