@@ -73,7 +73,17 @@ class Misfortune:
             return False
         server.kill()
         self.engine.after(self.engine.between(0.1, 10), server.start)
+        self._change_of_mind()
         return True
+
+    def _change_of_mind(self) -> None:
+        """Nobody waits with a cancellation until the next leader has settled."""
+        for _ in range(3):
+            self.engine.after(self.engine.between(1.5, 3.5), self._cancel_now)
+
+    def _cancel_now(self) -> None:
+        if self.engine.plan.weights.get("cancel") and self.engine.faulty and self._cancel():
+            self.engine.strike("cancel")
 
     def _kill_servers(self) -> bool:
         for server in self.world.servers:

@@ -63,9 +63,11 @@ def plan(seed: int) -> Plan:
     if dice.random() < 0.4:
         family = dice.choice(sorted(FAMILIES))
         weights = {kind: dice.choice([1.0, 2.0]) for kind in FAMILIES[family]}
-    is_crowded = family == "calm" and dice.random() < 0.6
+    is_crowded = dice.random() < 0.1
+    if is_crowded:
+        family, weights = "crowded", {}
     return Plan(
-        family="crowded" if is_crowded else family,
+        family=family,
         is_crowded=is_crowded,
         weights=weights,
         horizon_s=dice.uniform(25, 40),

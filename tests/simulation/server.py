@@ -100,7 +100,7 @@ class Server(Process):
         if writes and engine.chance("store answer lost", 0.005):
             self.after(STORE_GIVES_UP_S, failed, OSError("the connection broke in the commit"))
             return
-        if writes and engine.chance("server killed after commit", 0.0015):
+        if writes and engine.chance("server killed after commit", 0.003):
             self.kill()
             engine.after(engine.between(0.1, 6), self.start)
             return

@@ -23,7 +23,7 @@ def test_there_are_enough_bugs_in_the_conversation_and_in_the_scheduler() -> Non
     assert len(NAMES) >= 10
     assert sum(path.startswith("protocol/") for path in paths) >= 5
     assert any(path.startswith("scheduling/") for path in paths)
-    assert all(read(name).within <= BLOCK for name in NAMES), "the unpatched code is known to pass these seeds only"
+    assert all(read(name).within <= 5 * BLOCK for name in NAMES), "these seeds are known to hold without the bug"
 
 
 @pytest.mark.parametrize("name", NAMES)
