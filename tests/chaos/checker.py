@@ -89,10 +89,13 @@ def _excused(evidence: Evidence, one: Submission) -> bool:
 
 
 def _of_starts(evidence: Evidence) -> Iterator[str]:
+    failing = {job_id for one in evidence.submissions if one.program.own_failures for job_id in one.ids}
     for (kind, number, index), starts in _by_task(evidence.starts).items():
         what = f"{kind} {number}" + (f" task {index}" if index else "")
         for before, after in pairwise(starts):
-            reason = evidence.reasons.get((kind, before.attempt), "")
+            # A leader that dies before it has noted a program's own failure leaves no reason; it was one all the same.
+            own = kind == "run" and number in failing and before.ended_at is not None and before.ended_at < after.at
+            reason = evidence.reasons.get((kind, before.attempt), OWN_FAILURE if own else "")
             if before.attempt == after.attempt:
                 yield f"{what}: attempt {before.attempt} started twice, on {before.worker} and on {after.worker}"
             elif not reason.startswith(OWN_FAILURE) and not _explained(evidence, before, after):

@@ -44,13 +44,13 @@ class ChaosGrid:
         self.directory = directory
         self.network = Network() if layout.cables else None
         self.parts: dict[str, Part] = {}
-        self._postgres = Postgres(self._machine("postgres"), directory)
+        self.store = Postgres(self._machine("postgres"), directory)
         self.servers = [f"server{number}" for number in _numbers(layout.servers)]
         self.workers = [f"worker{number}" for number in _numbers(layout.workers)]
         self.builders = [f"builder{number}" for number in _numbers(layout.builders)]
         machines = [self._machine(f"nats{number}") for number in _numbers(layout.nats)]
-        self._nats = Nats(machines, directory, servers=self.servers, workers=self.workers + self.builders)
-        for part in (self._postgres.part, *self._nats.parts):
+        self.fabric = Nats(machines, directory, servers=self.servers, workers=self.workers + self.builders)
+        for part in (self.store.part, *self.fabric.parts):
             self.parts[part.name] = part
         for name in self.servers:
             self._server(name)
@@ -60,12 +60,12 @@ class ChaosGrid:
     @property
     def nats(self) -> list[str]:
         """The names of the NATS servers."""
-        return [part.name for part in self._nats.parts]
+        return [part.name for part in self.fabric.parts]
 
     def start(self) -> None:
         """Start all of it; returns when every server answers and every worker is there."""
-        self._postgres.start()
-        self._nats.start()
+        self.store.start()
+        self.fabric.start()
         for name in (*self.servers, *self.workers, *self.builders):
             self.parts[name].start()
         for name in self.servers:
@@ -75,7 +75,7 @@ class ChaosGrid:
     def start_again(self, name: str) -> None:
         """Start a part that ended; it is ready some time later."""
         if name == "postgres":
-            self._postgres.start()
+            self.store.start()
         else:
             self.parts[name].start()
 
@@ -83,7 +83,7 @@ class ChaosGrid:
         """`start_again`, and wait until it does its work."""
         self.start_again(name)
         if name in self.nats:
-            self._nats.wait_ready(self.parts[name])
+            self.fabric.wait_ready(self.parts[name])
         elif name in self.servers:
             self.wait_ready(name)
 
@@ -132,7 +132,7 @@ class ChaosGrid:
     @contextlib.contextmanager
     def database(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         """A connection to the store's database, past every server."""
-        with self.parts["postgres"].machine.inside(), psycopg.connect(self._postgres.url, autocommit=True) as made:
+        with self.parts["postgres"].machine.inside(), psycopg.connect(self.store.url, autocommit=True) as made:
             yield made
 
     def home(self, name: str) -> Path:
@@ -175,8 +175,8 @@ class ChaosGrid:
 
     def _server(self, name: str) -> None:
         Home(self.home(name)).create()
-        place = ["--store", self._postgres.url, "--nats", self._nats.url]
-        credential = ["--nats-credential", str(self._nats.credential(name))]
+        place = ["--store", self.store.url, "--nats", self.fabric.url]
+        credential = ["--nats-credential", str(self.fabric.credential(name))]
         self._add(
             name, ["server", "--port", "0", *place, *credential, "--lease", f"{LEASE_S:g}s"], WASMGRID_TOKEN=TOKEN
         )
@@ -184,7 +184,7 @@ class ChaosGrid:
     def _worker(self, name: str) -> None:
         Home(self.home(name)).create()
         kind = ["builder", "--memory-mb", "8192"] if name in self.builders else ["worker", "--memory-mb", "1024"]
-        credential = ["--credential", str(self._nats.credential(name))]
+        credential = ["--credential", str(self.fabric.credential(name))]
         self._add(name, [*kind, "--cpus", "2", "--disk-mb", "256", "--drain-timeout", "3s", *credential])
 
     def _add(self, name: str, words: list[str], **secrets: str) -> None:

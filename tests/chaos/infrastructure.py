@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
+import urllib.request
 from pathlib import Path
 
 from tests.chaos.network import Machine
@@ -53,13 +55,18 @@ class Nats:
     """A cluster of NATS servers, each on its machine, with TLS and a credential for each of `servers` and `workers`."""
 
     def __init__(self, machines: list[Machine], directory: Path, *, servers: list[str], workers: list[str]) -> None:
-        ports = [(free_port(), free_port()) for _ in machines]
+        ports = [(free_port(), free_port(), free_port()) for _ in machines]
         self._places = dict(zip([machine.name for machine in machines], zip(machines, ports, strict=True), strict=True))
         nodes = [
             cluster.Node(
-                name=machine.name, host=machine.address, listen=machine.address, client_port=port, route_port=routing
+                name=machine.name,
+                host=machine.address,
+                listen=machine.address,
+                client_port=port,
+                route_port=routing,
+                monitor_port=monitor,
             )
-            for machine, (port, routing) in self._places.values()
+            for machine, (port, routing, monitor) in self._places.values()
         ]
         self._directory = directory / "nats"
         self._ca = cluster.write(self._directory, nodes)
@@ -85,8 +92,18 @@ class Nats:
 
     def wait_ready(self, part: Part) -> float:
         """Seconds until that one listens."""
-        machine, (port, _) = self._places[part.name]
+        machine, (port, _, _) = self._places[part.name]
         return wait(lambda: listens(machine, port), f"{part.name} listens\n{part.said()}", READY_S)
+
+    def clients(self) -> int:
+        """How many clients are connected to those that run."""
+        return sum(self.clients_of(part) for part in self.parts if part.alive)
+
+    def clients_of(self, part: Part) -> int:
+        """How many clients are connected to that one."""
+        machine, (_, _, monitor) = self._places[part.name]
+        with machine.inside(), urllib.request.urlopen(f"http://127.0.0.1:{monitor}/varz", timeout=2) as answer:
+            return int(json.load(answer)["connections"])
 
     def _admit(self, name: str, kind: Kind) -> User:
         seed, public_key = credentials.make()

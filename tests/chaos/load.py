@@ -13,6 +13,7 @@ import msgspec
 from tests.chaos import programs
 from tests.chaos.grid import ChaosGrid
 from tests.chaos.records import Json, Submission, end_of
+from tests.chaos.user import ANSWER_S, TRY_ELSEWHERE
 
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.job import JobSpec
@@ -21,10 +22,8 @@ from wasmgrid.sdk.calls import Call
 
 T = TypeVar("T")
 
-ANSWER_S = 3.0  # a server that is paused or cut off does not answer: ask another one
 LONG_POLL_S = 2.0
 _PAUSE_S = 0.05
-_TRY_ELSEWHERE = {"unreachable", "unavailable", "timed_out_waiting", "superseded"}
 
 
 class Stopped(Exception):
@@ -137,7 +136,7 @@ class _Client:
                 with self._grid.client(server, timeout_s=ANSWER_S) as client:
                     return client.send(call())
             except WasmgridError as error:
-                if error.code not in _TRY_ELSEWHERE:
+                if error.code not in TRY_ELSEWHERE:
                     raise
             time.sleep(_PAUSE_S)
         raise Stopped

@@ -10,6 +10,7 @@ from tests.chaos.checker import Evidence, violations
 from tests.chaos.records import Fault, FaultKind, Json, Program, Start, Submission
 
 GOOD = Program("good", {}, lambda job: bool(job["state"] == "succeeded"))
+FAILING = Program("failing", {}, lambda _: True, own_failures=1)
 
 
 def end(job_id: int, state: str = "succeeded", outcome: str = "exited", attempt: int = 1) -> Json:
@@ -53,6 +54,7 @@ TWICE = (start(), replace(start(2, at=12.0, ended_at=13.0)))
         run(*TWICE, faults=(fault(FaultKind.KILL),)),
         run(*TWICE, faults=(fault(FaultKind.CUT, began_at=1.0, ended_at=9.0),)),
         run(*TWICE, faults=(fault(FaultKind.PAUSE, "nats1"),)),
+        run(*TWICE, program=FAILING),
         replace(run(*TWICE), reasons={("run", 1): "will be retried: exited(4)"}),
         run(start(ended_at=15.0), TWICE[1], faults=(fault(FaultKind.CUT, ended_at=14.0),)),
         run(
@@ -79,6 +81,7 @@ def test_what_is_right_or_explained_is_no_violation(evidence: Evidence) -> None:
         (run(start(), first_end=end(1, attempt=7)), "w1 has no start of attempt 7"),
         (run(start(), start(worker="w2", at=12.0)), "attempt 1 started twice"),
         (run(*TWICE), "no fault explains it"),
+        (run(start(ended_at=None), TWICE[1], program=FAILING), "no fault explains it"),
         (run(*TWICE, faults=(fault(FaultKind.KILL, "w2"),)), "no fault explains it"),
         (run(*TWICE, faults=(fault(FaultKind.KILL, "nats1"),)), "no fault explains it"),
         (run(*TWICE, faults=(fault(FaultKind.PAUSE, "server1"),)), "no fault explains it"),

@@ -8,7 +8,6 @@ from tests.chaos.evidence import reasons
 from tests.chaos.grid import LEASE_S, ChaosGrid
 from tests.chaos.network import Cut
 from tests.chaos.parts import wait
-from tests.chaos.test_kills import TAKE_OVER_S, held
 from tests.chaos.user import PATIENCE_S, User
 from tests.e2e.guests import sleeper
 from tests.e2e.programs import prints
@@ -38,7 +37,7 @@ def test_hostile_66_messages_lost_for_a_moment_leave_no_task_stuck_or_doubled(wi
 
 def test_hostile_69_workers_cut_off_give_no_double_result(wired: ChaosGrid, user: User) -> None:
     """Three jobs that fill a worker each, which are cut off in three ways; the fourth takes over what they had."""
-    jobs = [held(wired, user, LEASE_S + 2.0, f"cut {number}", cpus=1.5) for number in range(3)]
+    jobs = [user.hold(LEASE_S + 2.0, f"cut {number}", cpus=1.5) for number in range(3)]
     assert len({worker for _, worker in jobs}) == 3
     for (_, worker), way in zip(jobs, Cut, strict=True):
         wired.cut(worker, way)
@@ -58,11 +57,10 @@ def test_hostile_69_workers_cut_off_give_no_double_result(wired: ChaosGrid, user
 
 
 def test_hostile_69_a_leader_cut_off_is_followed_without_a_rerun(wired: ChaosGrid, user: User) -> None:
-    wait(wired.leader, "somebody leads", TAKE_OVER_S)
-    job_id, _ = held(wired, user, 2.0, "its leader is cut off")
-    first = wired.leader()
+    job_id, _ = user.hold(2.0, "its leader is cut off")
+    first = user.leader()
     wired.cut(first, Cut.BOTH)
-    took_s = wait(lambda: wired.leader() not in {"", first}, "the other one leads", TAKE_OVER_S)
+    took_s = wait(lambda: wired.leader() not in {"", first}, "the other one leads", PATIENCE_S)
     print(f"the next one led {took_s:.1f} s after the leader was cut off")
     assert user.wait(job_id, "succeeded")["result"]["stdout"] == "its leader is cut off\n" * 2
     wired.heal(first)
@@ -72,7 +70,7 @@ def test_hostile_69_a_leader_cut_off_is_followed_without_a_rerun(wired: ChaosGri
 
 
 def test_servers_that_were_all_cut_off_longer_than_a_lease_rerun_nothing(wired: ChaosGrid, user: User) -> None:
-    job_id, _ = held(wired, user, 2 * LEASE_S, "nobody leads")
+    job_id, _ = user.hold(2 * LEASE_S, "nobody leads")
     for server in wired.servers:
         wired.cut(server, Cut.BOTH)
     wait_for_nothing(1.5 * LEASE_S)
@@ -83,8 +81,7 @@ def test_servers_that_were_all_cut_off_longer_than_a_lease_rerun_nothing(wired: 
 
 
 def test_a_leader_that_reaches_the_store_and_no_fabric_does_not_keep_the_grid(wired: ChaosGrid, user: User) -> None:
-    wait(wired.leader, "somebody leads", TAKE_OVER_S)
-    first = wired.leader()
+    first = user.leader()
     assert wired.network is not None
     wired.network.silence(wired.parts[first].machine, [wired.parts[name].machine for name in wired.nats])
     job_id = user.submit(prints("deaf leader"))

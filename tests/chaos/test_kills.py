@@ -13,24 +13,12 @@ from tests.chaos.user import PATIENCE_S, User
 from tests.e2e.guests import sleeper
 from tests.e2e.programs import prints
 
-TAKE_OVER_S = 30.0  # generous: the figure that counts is in docs/reliability.md
-
-
-def held(pool: ChaosGrid, user: User, seconds: float, text: str, **fields: object) -> tuple[int, str]:
-    """A job that runs, and the worker that has it."""
-    job_id = user.submit(sleeper(seconds, text), **fields)
-    user.wait(job_id, "running")
-    wait(lambda: user.starts(job_id), "it started somewhere", PATIENCE_S)
-    [start] = user.starts(job_id)
-    return job_id, start.worker
-
 
 def test_a_killed_leader_is_followed_without_a_rerun(pool: ChaosGrid, user: User) -> None:
-    wait(pool.leader, "somebody leads", TAKE_OVER_S)
-    job_id, _ = held(pool, user, 3.0, "through a take-over")
-    first = pool.leader()
+    job_id, _ = user.hold(3.0, "through a take-over")
+    first = user.leader()
     pool.parts[first].kill()
-    took_s = wait(lambda: pool.leader() not in {"", first}, "the other one leads", TAKE_OVER_S)
+    took_s = wait(lambda: pool.leader() not in {"", first}, "the other one leads", PATIENCE_S)
     print(f"the next one led {took_s:.1f} s after the leader was killed")
     job = user.wait(job_id, "succeeded")
     assert job["result"]["stdout"] == "through a take-over\n" * 2
@@ -38,7 +26,7 @@ def test_a_killed_leader_is_followed_without_a_rerun(pool: ChaosGrid, user: User
 
 
 def test_hostile_60_a_killed_worker_gives_its_task_to_another(pool: ChaosGrid, user: User) -> None:
-    job_id, worker = held(pool, user, 2.0, "again elsewhere")
+    job_id, worker = user.hold(2.0, "again elsewhere")
     pool.parts[worker].kill()
     took_s = wait(lambda: len(user.starts(job_id)) == 2, "the next attempt", PATIENCE_S)
     print(f"the next attempt began {took_s:.1f} s after its worker was killed; the lease is {LEASE_S:g} s")
@@ -80,7 +68,7 @@ def commits_of_results_unanswered(pool: ChaosGrid) -> Iterator[Callable[[], bool
 
 @pytest.mark.parametrize("children", [False, True], ids=["alone", "with its runners"])
 def test_hostile_61_a_worker_that_comes_back_too_late_is_not_heard(pool: ChaosGrid, user: User, children: bool) -> None:
-    job_id, worker = held(pool, user, 1.0, f"late {children}")
+    job_id, worker = user.hold(1.0, f"late {children}")
     pool.parts[worker].pause(children=children)
     job = user.wait(job_id, "succeeded")
     first, second = user.starts(job_id)
@@ -94,15 +82,14 @@ def test_hostile_61_a_worker_that_comes_back_too_late_is_not_heard(pool: ChaosGr
 
 
 def test_hostile_62_a_result_committed_and_not_acknowledged_is_not_run_again(pool: ChaosGrid, user: User) -> None:
-    wait(pool.leader, "somebody leads", TAKE_OVER_S)
-    job_id, _ = held(pool, user, 1.0, "committed")
-    leader = pool.leader()
+    job_id, _ = user.hold(1.0, "committed")
+    leader = user.leader()
     with commits_of_results_unanswered(pool) as committed:
         wait(committed, "the result is committed, and the leader not told", PATIENCE_S)
         pool.parts[leader].kill()
     job = user.wait(job_id, "succeeded")
     assert job["result"]["stdout"] == "committed\n" * 2
-    wait(lambda: pool.leader() not in {"", leader}, "the other one leads", TAKE_OVER_S)
+    wait(lambda: pool.leader() not in {"", leader}, "the other one leads", PATIENCE_S)
     user.wait(user.submit(prints("after that")), "succeeded")
     assert user.look(job_id)["result"] == job["result"]
     assert len(user.starts(job_id)) == 1
@@ -113,7 +100,7 @@ def test_hostile_63_a_leader_killed_at_any_state_of_a_job_loses_nothing(pool: Ch
         job_id = user.submit(sleeper(1.0, f"killed when {state}"))
         if state != "submitted":
             user.wait(job_id, state)
-        leader = pool.leader() or pool.servers[0]
+        leader = user.leader()
         pool.parts[leader].kill()
         job = user.wait(job_id, "succeeded")
         assert job["result"]["stdout"] == f"killed when {state}\n" * 2
@@ -123,7 +110,7 @@ def test_hostile_63_a_leader_killed_at_any_state_of_a_job_loses_nothing(pool: Ch
 
 
 def test_hostile_64_results_outlive_all_servers(pool: ChaosGrid, user: User) -> None:
-    jobs = [held(pool, user, 1.5, f"kept {number}")[0] for number in range(3)]
+    jobs = [user.hold(1.5, f"kept {number}")[0] for number in range(3)]
     for server in pool.servers:
         pool.parts[server].kill()
     for job_id in jobs:
@@ -137,7 +124,7 @@ def test_hostile_64_results_outlive_all_servers(pool: ChaosGrid, user: User) -> 
 
 
 def test_hostile_65_a_fabric_that_dies_as_a_whole_comes_back(pool: ChaosGrid, user: User) -> None:
-    job_id, _ = held(pool, user, 1.5, "no fabric")
+    job_id, _ = user.hold(1.5, "no fabric")
     for node in pool.nats:
         pool.parts[node].kill()
     for node in pool.nats:
@@ -150,7 +137,7 @@ def test_hostile_65_a_fabric_that_dies_as_a_whole_comes_back(pool: ChaosGrid, us
 
 @pytest.mark.parametrize("end", ["kill", "pause"])
 def test_hostile_67_one_of_three_nats_is_not_missed(pool: ChaosGrid, user: User, end: str) -> None:
-    jobs = [held(pool, user, 1.0, f"one {end} {number}")[0] for number in range(2)]
+    jobs = [user.hold(1.0, f"one {end} {number}")[0] for number in range(2)]
     part = pool.parts[pool.nats[0]]
     if end == "kill":
         part.kill()
@@ -163,7 +150,7 @@ def test_hostile_67_one_of_three_nats_is_not_missed(pool: ChaosGrid, user: User,
 
 
 def test_a_database_that_was_killed_is_waited_for(pool: ChaosGrid, user: User) -> None:
-    job_id, _ = held(pool, user, 1.5, "no store")
+    job_id, _ = user.hold(1.5, "no store")
     pool.parts["postgres"].kill()
     wait(lambda: user.starts(job_id)[0].ended_at, "it ended with no store there", PATIENCE_S)
     pool.restart("postgres")

@@ -8,7 +8,6 @@ import time
 from tests.chaos.grid import ChaosGrid
 from tests.chaos.parts import wait
 from tests.chaos.records import Json
-from tests.chaos.test_kills import held
 from tests.chaos.user import PATIENCE_S, User
 from tests.e2e.guests import sleeper
 from tests.e2e.programs import prints
@@ -21,7 +20,7 @@ BRIEF_S = 0.3
 
 def test_hostile_82_a_rolling_upgrade_loses_and_reruns_nothing(pool: ChaosGrid, user: User) -> None:
     for name in (pool.nats[0], *pool.servers):
-        job_id, _ = held(pool, user, 1.0, f"while {name} is upgraded")
+        job_id, _ = user.hold(1.0, f"while {name} is upgraded")
         assert pool.parts[name].end() in {0, 1}, pool.parts[name].said()
         queued = user.submit(prints(f"queued while {name} is upgraded"))
         pool.restart(name)

@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 import msgspec
 from tests.chaos.evidence import starts_of
 from tests.chaos.grid import ChaosGrid
+from tests.chaos.parts import wait
 from tests.chaos.programs import small_wat
 from tests.chaos.records import Json, Start
+from tests.e2e.guests import sleeper
 
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.job import JobSpec
@@ -22,7 +24,7 @@ from wasmgrid.sdk.calls import Call
 T = TypeVar("T")
 
 PATIENCE_S = 60.0
-ANSWER_S = 3.0
+ANSWER_S = 3.0  # a server that is paused or cut off does not answer: ask another one
 TRY_ELSEWHERE = {"unreachable", "unavailable", "timed_out_waiting", "superseded"}
 
 
@@ -51,6 +53,20 @@ class User:
             assert time.monotonic() < ends_at, f"{told}\n{self._grid.logs()}"
             time.sleep(0.02)
         return job
+
+    def hold(self, seconds: float, text: str, **fields: Any) -> tuple[int, str]:
+        """A job that runs, and the worker that has it."""
+        job_id = self.submit(sleeper(seconds, text), **fields)
+        self.wait(job_id, "running")
+        wait(lambda: self.starts(job_id), "it started somewhere", PATIENCE_S)
+        [start] = self.starts(job_id)
+        return job_id, start.worker
+
+    def leader(self) -> str:
+        """The server that leads, once one does."""
+        found: list[str] = []
+        wait(lambda: found.append(self._grid.leader()) or found[-1], "somebody leads", PATIENCE_S)  # type: ignore[func-returns-value]
+        return found[-1]
 
     def starts(self, job_id: int) -> list[Start]:
         """Every start of its task, anywhere, oldest first."""
