@@ -10,6 +10,7 @@ import numpy as np
 
 from wasmgrid.core.job import TaskId
 from wasmgrid.scheduling.events import Placement
+from wasmgrid.scheduling.groups import Group
 from wasmgrid.scheduling.pool import Pool
 from wasmgrid.scheduling.pouring import Pouring
 from wasmgrid.scheduling.queue import Queue
@@ -116,14 +117,15 @@ class Placing:
             if (fitting == first).any() or self.reserve(first):
                 return
 
-    def shuns(self, slot: int, row: int) -> bool:
-        """Whether the group avoids the worker in that row, and another open one could take it some day."""
-        group, pool = self.groups[slot], self.pool
-        if pool.info_at(row).id not in group.avoid:
-            return False
-        able = pool.able(group.need.vector, group.suits, group.shape.time_limit_s) & pool.is_open[: pool.size]
-        able[[avoided for each in group.avoid if (avoided := pool.row(each)) is not None]] = False
-        return bool(able.any())
+    def shunned(self, group: Group) -> list[int]:
+        """The rows that the group avoids; none where no other open worker could ever take it."""
+        pool = self.pool
+        rows = [row for worker_id in group.avoid if (row := pool.row(worker_id)) is not None]
+        if rows:
+            able = pool.able(group.need.vector, group.suits, group.shape.time_limit_s) & pool.is_open[: pool.size]
+            able[rows] = False
+            return rows if able.any() else []
+        return rows
 
     def _fill(self, row: int) -> None:
         """One worker has new room: give it the first tasks in order that fit there, those that avoid it last."""
@@ -136,7 +138,10 @@ class Placing:
             self.reserve_first(fitting)
         shunning: list[int] = []
         if self.groups.avoiding:
-            shunning = [slot for slot in fitting.tolist() if slot in self.groups.avoiding and self.shuns(slot, row)]
+            worker_id = self.pool.info_at(row).id
+            avoiding = (slot for slot in fitting.tolist() if slot in self.groups.avoiding)
+            here = (slot for slot in avoiding if worker_id in self.groups[slot].avoid)
+            shunning = [slot for slot in here if self.shunned(self.groups[slot])]
         if not shunning:
             self._fill_with(fitting, row)
             return

@@ -104,9 +104,9 @@ class Pouring:
     def _pour_avoided(self, slot: int) -> None:
         """What is left of the group goes to the workers that it avoids, after all others had their turn."""
         group = self._groups[slot]
-        avoided = {self._pool.row(worker_id) for worker_id in group.avoid}
-        for row in self._rows_of(slot).tolist():
-            while row in avoided and group.runs and slot in self._groups.fitting(row) and self._may_go(group, row):
+        rows = set(self._rows_of(slot).tolist())
+        for row in self._placing.shunned(group):
+            while row in rows and group.runs and slot in self._groups.fitting(row) and self._may_go(group, row):
                 self._placing.put(slot, row)
 
     def _row_for(self, group: Group) -> int | None:
@@ -145,7 +145,7 @@ class Pouring:
             fits &= pool.gpus.free.table[rows, group.gpus] >= group.shape.need.gpus
         rows = rows[fits]
         if group.avoid:
-            rows = np.array([row for row in rows if not self._placing.shuns(group.slot, row)], dtype=np.intp)
+            rows = rows[~np.isin(rows, self._placing.shunned(group))]
         score = scores(pool, group, rows, module=module, policy=self._placing.policy, salt=self._placing.placed)
         if rows.size > 4 * most:
             best = np.argpartition(score, most)[:most]
@@ -173,5 +173,6 @@ class Pouring:
 
     def _measure(self) -> None:
         """The most that any worker here has free: what needs more need not be compared with each."""
-        rows = self._open if self._fresh else self._freed
-        self._most = self._pool.room[:, rows].max(axis=1).tolist() if rows.size else [-1] * len(self._pool.totals)
+        pool, rows = self._pool, self._open if self._fresh else self._freed
+        room = pool.room[:, : pool.size] if rows.size == pool.size else pool.room[:, rows]
+        self._most = room.max(axis=1, initial=-1).tolist()
