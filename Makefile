@@ -5,7 +5,7 @@ CODE := src tests benchmarks scripts
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup toolchains demo test check fmt lint types bench docs lock clean
+.PHONY: help setup toolchains demo test soak check fmt lint types bench docs lock clean
 
 help: ## List what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ demo: setup ## Show the main job: compile, match, run and give back programs in 
 
 test: toolchains ## Run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: setup ## Run the long forms: SEEDS=100000 of the simulator (docs/simulation.md)
+	$(BIN)/python scripts/soak.py
 
 check: lint types test ## Everything that must hold before a commit: format, lint, types, tests
 
