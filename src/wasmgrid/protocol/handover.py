@@ -38,19 +38,21 @@ def results(state: State, message: Results, now: float) -> None:
 def _current(
     state: State, task: Task | None, message: Results, result: TaskResult | BuildResult, dropped: list[int]
 ) -> Task | None:
-    """The task that this result ends, or None: it is committed already, superseded, or being committed."""
-    if result.attempt in state.unanswered:
+    """The task that this result ends, or None: it is committed already, superseded, or being committed.
+
+    Where another end of the task is being committed, that must be there before this one may be forgotten.
+    """
+    if result.attempt in state.unanswered or (task is not None and task.settling):
         return None
     if task is None:
         if not (isinstance(result, BuildResult) and TaskId("build", result.build_id) in state.unclaimed):
             dropped.append(result.attempt)
         return None
     if task.attempt != result.attempt or task.worker_id != message.worker_id:
-        if not task.settling:
-            state.counters.stale_results += 1
+        state.counters.stale_results += 1
         dropped.append(result.attempt)
         return None
-    return None if task.settling else task
+    return task
 
 
 def _ends(state: State, task: Task, result: TaskResult, now: float) -> bool:
