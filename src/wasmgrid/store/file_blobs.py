@@ -27,7 +27,7 @@ from wasmgrid.core.digest import is_sha256, sha256_hex
 from wasmgrid.core.errors import NotFound, Unavailable
 from wasmgrid.store.blobs import RENEW_S, check_digest, check_expected, too_large
 from wasmgrid.store.files import as_unavailable, sync_directory
-from wasmgrid.store.incoming import Incoming, pieces
+from wasmgrid.store.incoming import Incoming, arriving, take_in
 
 T = TypeVar("T")
 Stamp = tuple[int, int, int]  # size, inode, time of the last change in nanoseconds
@@ -157,20 +157,9 @@ class FileBlobs:
     async def _put_stream(
         self, chunks: AsyncIterator[bytes], expected: str | None, max_bytes: int | None
     ) -> tuple[str, int]:
-        incoming = await self._run(Incoming, self._incoming)
-        try:
-            size = 0
-            async for piece in pieces(chunks):
-                size += len(piece)
-                if max_bytes is not None and size > max_bytes:
-                    raise too_large(max_bytes)
-                await self._run(incoming.add, piece)
-            sha256 = incoming.digest.hexdigest()
-            check_expected(sha256, expected)
+        async with arriving(self._incoming, self._threads, self._run) as incoming:
+            sha256, size = await take_in(incoming, chunks, self._run, expected=expected, max_bytes=max_bytes)
             await self._run(self._settle, incoming, sha256)
-        finally:
-            with suppress(RuntimeError):  # the pool is shut down: the next start removes the file
-                self._threads.submit(incoming.end)  # behind a write that may still be under way after a cancellation
         return sha256, size
 
     def _settle(self, incoming: Incoming, sha256: str) -> None:

@@ -7,10 +7,16 @@ import io
 import os
 import secrets
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Protocol, TypeVar
 
+from wasmgrid.store.blobs import check_expected, too_large
 from wasmgrid.store.files import as_unavailable
+
+T = TypeVar("T")
 
 PIECE_BYTES = 1 << 20
 
@@ -49,7 +55,39 @@ class Incoming:
             self.path.unlink(missing_ok=True)
 
 
-async def pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+class Run(Protocol):
+    """Runs a function in a thread of the blobs', and waits for it."""
+
+    def __call__(self, function: Callable[..., T], *args: object) -> Awaitable[T]: ...
+
+
+@asynccontextmanager
+async def arriving(directory: Path, threads: Executor, run: Run) -> AsyncIterator[Incoming]:
+    """A new file in `directory`, gone when the block ends, whatever ends it."""
+    incoming = await run(Incoming, directory)
+    try:
+        yield incoming
+    finally:
+        with suppress(RuntimeError):  # the pool is shut down: the next start removes the file
+            threads.submit(incoming.end)  # behind a write that may still be under way after a cancellation
+
+
+async def take_in(
+    incoming: Incoming, chunks: AsyncIterator[bytes], run: Run, *, expected: str | None, max_bytes: int | None
+) -> tuple[str, int]:
+    """Add all that comes; its digest and size. Raises as `Blobs.put` does."""
+    size = 0
+    async for piece in _pieces(chunks):
+        size += len(piece)
+        if max_bytes is not None and size > max_bytes:
+            raise too_large(max_bytes)
+        await run(incoming.add, piece)
+    sha256 = incoming.digest.hexdigest()
+    check_expected(sha256, expected)
+    return sha256, size
+
+
+async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same bytes in pieces worth a thread's while."""
     waiting = bytearray()
     async for chunk in chunks:

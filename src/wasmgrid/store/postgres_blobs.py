@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from wasmgrid.core.digest import sha256_hex
 from wasmgrid.core.errors import NotFound, Unavailable
 from wasmgrid.store.blobs import RENEW_S, check_digest, check_expected, too_large
 from wasmgrid.store.files import as_unavailable
-from wasmgrid.store.incoming import PIECE_BYTES, Incoming, pieces
+from wasmgrid.store.incoming import PIECE_BYTES, arriving, take_in
 from wasmgrid.store.postgres import Postgres
 from wasmgrid.store.schema import Moment, blob_chunks, blobs
 
@@ -188,20 +188,9 @@ class RowBlobs:
     async def _put_stream(
         self, chunks: AsyncIterator[bytes], expected: str | None, max_bytes: int | None
     ) -> tuple[str, int]:
-        incoming = await self._run(Incoming, self._directory)
-        try:
-            size = 0
-            async for piece in pieces(chunks):
-                size += len(piece)
-                if max_bytes is not None and size > max_bytes:
-                    raise too_large(max_bytes)
-                await self._run(incoming.add, piece)
-            sha256 = incoming.digest.hexdigest()
-            check_expected(sha256, expected)
+        async with arriving(self._directory, self._threads, self._run) as incoming:
+            sha256, size = await take_in(incoming, chunks, self._run, expected=expected, max_bytes=max_bytes)
             await self._run(self._keep, sha256, size, partial(incoming.read_back, CHUNK_BYTES))
-        finally:
-            with suppress(RuntimeError):  # the pool is shut down: the next start removes the file
-                self._threads.submit(incoming.end)  # behind a write that may still be under way after a cancellation
         return sha256, size
 
     def _keep(self, sha256: str, size: int, read: Callable[[], Iterator[bytes]]) -> None:
