@@ -14,9 +14,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.chaos.grid import LEASE_S
-from tests.chaos.recovery import measure
-from tests.chaos.run import Report, chaos
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.chaos.grid import LEASE_S  # noqa: E402 -- the path comes first
+from tests.chaos.recovery import measure  # noqa: E402
+from tests.chaos.run import Report, chaos  # noqa: E402
 
 CLIENTS = 12
 KILLS_A_MINUTE = 10
@@ -73,7 +75,7 @@ def _by_sort(report: Report, wanted: str) -> str:
 
 
 def _seconds(found: list[float]) -> str:
-    return f"{statistics.median(found):.1f} s ({min(found):.1f} to {max(found):.1f})"
+    return f"{statistics.median(found):.2f} s ({min(found):.2f} to {max(found):.2f})"
 
 
 def _table(title: str, total: object, rows: Iterable[tuple[str, object]]) -> None:
