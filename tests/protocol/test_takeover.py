@@ -186,3 +186,34 @@ def test_a_build_that_a_worker_holds_keeps_its_place_until_its_row_is_open() -> 
     commands = results(led, builds=[built])
     assert written(commands, events.FinishBuild)[0].result.attempt == OLD + 5
     assert sent(module_written(led, commands), wire.Assign)
+
+
+def test_hostile_17_an_array_whose_module_is_lost_is_built_again_once_and_loses_nothing() -> None:
+    led = leader()
+    join(led)
+    spec = StoredSpec(source=SOURCE, cpus=1.0)
+    job = events.JobArrived(job_id=1, tenant="default", spec=spec, task_count=3, module_sha256="d" * 64)
+    first, second = sent(led.handle(job, 0.0), wire.Assign)  # two cpus
+    gone = Outcome(kind=OutcomeKind.REJECTED, message="gone")
+
+    def missing(attempt: int, index: int) -> TaskResult:
+        return TaskResult(job_id=1, index=index, attempt=attempt, worker_id="w1", outcome=gone, module_missing=True)
+
+    commands = results(led, missing(first.attempt, 0))
+    assert not sent(commands, wire.Assign)  # nothing goes out without a module
+    [opening] = [one for one in commands if isinstance(one, events.OpenBuild)]
+    again = results(led, missing(second.attempt, 1))
+    assert not [one for one in again if isinstance(one, events.OpenBuild)]
+    assert not [record for record in written(again, events.Record) if record.results]
+    opened = events.BuildOpened(build_id=9, build_key=opening.build_key, state="pending")
+    [build] = sent(led.handle(opened, 1.0), wire.Assign)
+    built = BuildResult(build_id=9, attempt=build.attempt, worker_id="w1", outcome=exited(0), module_sha256="c" * 64)
+    commands = module_written(led, results(led, builds=[built]))
+    works = [assign.work for assign in sent(commands, wire.Assign)]
+    assert [(work.indexes, work.module_sha256) for work in works if isinstance(work, wire.RunWork)] == [
+        ([0], "c" * 64),
+        ([1], "c" * 64),
+    ]
+    task = led.state.task_of("run", 1, 0)
+    assert task is not None
+    assert task.latest > first.attempt  # the former attempt is known to be over

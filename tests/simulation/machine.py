@@ -181,7 +181,7 @@ class Machine(Process):
         if not isinstance(work, RunWork):
             fails = self.world.source_fails(work.source)
             return Outcome(kind=OutcomeKind.BUILD_FAILED) if fails else exited(0), 0.5, False
-        if engine.chance("module gone", 0.003):
+        if engine.chance("module gone", 0.006):
             return Outcome(kind=OutcomeKind.REJECTED, message="its module is gone"), 0.01, True
         outcome, duration_s = self.world.fate(work)
         return outcome, duration_s, False

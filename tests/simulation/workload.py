@@ -101,7 +101,8 @@ def _mixed(dice: random.Random, when: float, tenant: str) -> Request:
 
 def _built(dice: random.Random, when: float, tenant: str) -> Request:
     spec = _spec(dice, source=source(dice.randint(1, 6)), module_sha256=None, build_only=dice.random() < 0.1)
-    return Request(when, tenant, spec, 1, Guest(duration_s=_duration(dice)))
+    count = 1 if spec.build_only else dice.choice([1, 1, 3])
+    return Request(when, tenant, spec, count, Guest(duration_s=_duration(dice)))
 
 
 def _big(dice: random.Random, when: float, tenant: str) -> Request:

@@ -102,9 +102,12 @@ def rebuild(state: State, task: Task) -> None:
     job = state.jobs[task.id.id]
     ended = _end_attempt(state, task, "its module was gone or damaged: built again", crashed=False)
     _record(state, ended, answer=True)
-    state.tasks.drop(task)
+    for index in range(job.task_count):
+        waiting = state.task_of("run", job.id, index)
+        if waiting is not None and waiting.attempt is None and not waiting.settling:
+            joblife.set_back(state, waiting)
     state.builds.forget(job.module_sha256 or "")
-    job.rebuilt, job.module_sha256 = True, None
+    job.rebuilt_after, job.module_sha256 = state.attempt_ids.latest, None
     job.state = advance(job.state, JobEvent.MODULE_LOST)
     buildlife.resolve(state, job)
     state.changed(job.id)
@@ -139,6 +142,9 @@ def _wait_again(state: State, task: Task, reason: str, now: float) -> None:
     if job.stopping is not None:
         outcome = Outcome(kind=job.stopping.kind, message=f"{job.stopping.message}; {reason}")
         joblife.end_tasks(state, [(task, joblife.never_ran(job.id, task.id.index, outcome))])
+        return
+    if job.state is JobState.BUILDING:
+        joblife.set_back(state, task)
         return
     job.reason = reason if task.resting else None
     state.enqueue(task)

@@ -197,7 +197,7 @@ def _refuse(
     for job_id in job_ids:
         job = state.jobs[job_id]
         job.build_ms, job.build_id, job.build_cached = build_ms, build_id, cached
-        joblife.end_tasks(state, [(None, joblife.never_ran(job_id, 0, outcome))])
+        joblife.end_unbuilt(state, job, outcome)
 
 
 def _no_builder(language: str, *, joined: bool) -> str:

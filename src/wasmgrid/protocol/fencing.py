@@ -16,6 +16,11 @@ class AttemptIds:
     def __init__(self, term: int) -> None:
         self._next = term << _COUNTER_BITS
 
+    @property
+    def latest(self) -> int:
+        """The id that was given last."""
+        return self._next
+
     def take(self) -> int:
         """The next id."""
         self._next += 1

@@ -63,9 +63,13 @@ def _ends(state: State, task: Task, result: TaskResult, now: float) -> bool:
         message = result.outcome.message or "its runner crashed"
         attemptlife.requeue(state, task, message, crashed=True, now=now, answer=True)
         return False
-    if result.module_missing and job.spec.source is not None and not (job.rebuilt or job.stopping):
-        attemptlife.rebuild(state, task)
-        return False
+    if result.module_missing and job.spec.source is not None and not job.stopping:
+        if result.attempt <= job.rebuilt_after:  # another task said so before
+            attemptlife.requeue(state, task, "its module was gone", crashed=False, now=now, answer=True)
+            return False
+        if not job.rebuilt_after:
+            attemptlife.rebuild(state, task)
+            return False
     if attemptlife.wants_retry(state, job, task, result.outcome):
         attemptlife.retry(state, task, result.outcome, now)
         return False

@@ -9,11 +9,13 @@ from msgspec.structs import replace
 from wasmgrid.core.job import TaskId, TaskResult
 from wasmgrid.core.lifecycle import JobEvent, JobState, advance
 from wasmgrid.core.outcome import Outcome
+from wasmgrid.core.wire import Cancel
 from wasmgrid.protocol.deadlines import QueueTimeout
 from wasmgrid.protocol.events import EndedAttempt, Record
 from wasmgrid.protocol.jobs import Job, grown_mb
 from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
+from wasmgrid.scheduling.events import Ended, Withdrawn
 from wasmgrid.scheduling.shape import Shape
 
 
@@ -34,7 +36,7 @@ def queue_tasks(state: State, job: Job, now: float) -> None:
     if job.spec.queue_timeout_s is not None:
         state.deadlines.add(now + job.spec.queue_timeout_s, QueueTimeout(job.id))
     for index in range(job.task_count):
-        if index in job.done:
+        if index in job.done or state.task_of("run", job.id, index) is not None:
             continue
         task = Task(
             id=TaskId("run", job.id, index),
@@ -51,6 +53,25 @@ def queue_tasks(state: State, job: Job, now: float) -> None:
         )
         state.tasks.add(task)
         state.enqueue(task)
+
+
+def set_back(state: State, task: Task) -> None:
+    """The task waits for its job's module again; what is known of it stays with the job."""
+    job, index = state.jobs[task.id.id], task.id.index
+    job.crashes[index], job.tries[index], job.latest[index] = task.crashes, task.tries, task.latest
+    state.schedule(Withdrawn(task.id))
+    state.tasks.drop(task)
+
+
+def end_unbuilt(state: State, job: Job, outcome: Outcome) -> None:
+    """The job ends without its module. Workers hold tasks of it only where it had one, which was lost."""
+    for task in state.tasks.held_of(job.id):
+        if not task.settling and task.attempt is not None:
+            state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="superseded"))
+            state.schedule(Ended(task.id))
+            state.tasks.drop(task)
+    index = next(index for index in range(job.task_count) if index not in job.done)
+    end_tasks(state, [(None, never_ran(job.id, index, outcome))])
 
 
 def _shape(state: State, job: Job, index: int) -> Shape:
@@ -97,7 +118,7 @@ def end_tasks(
         if task is not None:
             task.settling = True
         job = state.jobs[result.job_id]
-        end = job.settle(result)
+        end = job.settle(result, unbuilt=task is None)
         if end is not None and job.writing:
             job.ending = end
         elif end is not None:

@@ -37,7 +37,7 @@ class Job:
     build_ms: float | None = None
     build_id: int | None = None
     build_cached: bool | None = None
-    rebuilt: bool = False
+    rebuilt_after: int = 0  # attempts up to this one had a module that was lost; 0: none was
     stopping: Outcome | None = None
     cancelled: bool = False
     failed: bool = False
@@ -76,18 +76,17 @@ class Job:
         """Whether its end is committed or on its way into the store."""
         return self.state in FINISHED
 
-    def settle(self, result: TaskResult) -> FinishedJob | None:
-        """Note a task's result; what to write where it was the last one."""
+    def settle(self, result: TaskResult, *, unbuilt: bool = False) -> FinishedJob | None:
+        """Note a task's result; what to write where it was the last one, or the job ends without its module."""
         self.done.add(result.index)
         kind = result.outcome.kind
         self.cancelled |= kind is OutcomeKind.CANCELLED
         self.failed |= not result.outcome.succeeded
-        before_tasks = self.state is JobState.BUILDING
-        if len(self.done) < self.task_count and not before_tasks:
-            return None
-        if before_tasks:
+        if unbuilt:
             event = JobEvent.CANCELLED if self.cancelled else JobEvent.BUILD_FAILED
             return self.end(event, result.outcome.message or "")
+        if len(self.done) < self.task_count:
+            return None
         return self.end_by_tasks(result.outcome.message or "")
 
     def end_by_tasks(self, message: str = "") -> FinishedJob:

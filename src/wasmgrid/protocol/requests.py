@@ -46,7 +46,7 @@ def stop(state: State, job: Job, outcome: Outcome) -> None:
         outcome = Outcome(kind=OutcomeKind.CANCELLED, message="cancelled before it ran")
     if job.state is JobState.BUILDING:
         buildlife.abandon(state, job)
-        joblife.end_tasks(state, [(None, joblife.never_ran(job.id, 0, outcome))])
+        joblife.end_unbuilt(state, job, outcome)
         return
     waiting: list[tuple[Task | None, TaskResult]] = []
     for index in range(job.task_count):
