@@ -35,9 +35,6 @@ class Running:
     def __contains__(self, task: TaskId) -> bool:
         return task in self._held
 
-    def __len__(self) -> int:
-        return len(self._held)
-
     def add(self, task: TaskId, held: Held) -> None:
         """The task, which held nothing, holds this."""
         self._held[task] = held
