@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.chaos.grid import LEASE_S  # noqa: E402 -- the path comes first
-from tests.chaos.recovery import measure  # noqa: E402
-from tests.chaos.run import Report, chaos  # noqa: E402
+from tests.chaos.grid import LEASE_S
+from tests.chaos.recovery import measure
+from tests.chaos.run import Report, chaos
 
 CLIENTS = 12
 KILLS_A_MINUTE = 10
