@@ -183,6 +183,55 @@ def test_hostile_81_an_answer_goes_to_inboxes_alone(in_place: InPlace) -> None:
     in_place(test)
 
 
+def test_hostile_81_a_message_to_oneself_opens_no_subject(in_place: InPlace) -> None:
+    """With `allow_responses`, NATS would let a worker speak wherever a message to itself asked for an answer."""
+
+    async def test(place: Place) -> None:
+        server = await Raw.connect(await place.admit("s1", "server"))
+        assert not await server.refused_subscribe("wasmgrid.>")
+        forger = await Raw.connect(await place.admit("w1", "worker"))
+        assert not await forger.refused_subscribe("_INBOX.w1.>")
+        for subject in (subjects.worker("w2"), subjects.leader("w2"), subjects.ask(), "_INBOX.w2.guess.1"):
+            assert not await forger.refused_publish("_INBOX.w1.here", reply=subject)
+            assert await forger.refused_publish(subject), subject
+        await server.settle()
+        assert len(forger.got) == 4
+        assert server.got == []
+        await forger.close()
+        await server.close()
+
+    in_place(test)
+
+
+def test_hostile_81_a_worker_answers_only_what_it_was_asked(in_place: InPlace) -> None:
+    """It sees where its own answer is to go, and learns nothing about where those of others do."""
+
+    async def test(place: Place) -> None:
+        server = await Fabric.connect(await place.admit("s1", "server"), name="s1", wait_s=WAIT_S)
+        worker = await Fabric.connect(await place.admit("w1", "worker"), name="w1", inbox="w1", wait_s=WAIT_S)
+        other = await Fabric.connect(await place.admit("w2", "worker"), name="w2", inbox="w2", wait_s=WAIT_S)
+        asked: dict[str, str] = {}
+
+        async def answer(message: wire.Message, reply: str) -> wire.Message:
+            asked[reply.split(".")[1]] = reply
+            return message
+
+        await worker.serve(subjects.worker("w1"), answer)
+        await other.serve(subjects.worker("w2:2"), answer)
+        question = wire.BlobPutAck(received=1)
+        for worker_id in ("w1", "w2:2"):
+            assert await server.request(subjects.worker(worker_id), question, timeout_s=WAIT_S) == question
+        assert set(asked) == {"w1", "w2"}
+        raw = await Raw.connect(await place.admit("w1", "worker"))
+        assert await raw.refused_publish(asked["w2"])
+        assert await raw.refused_publish(asked["w1"].replace(".w1.", "."))
+        await raw.close()
+        for fabric in (other, worker, server):
+            await fabric.close()
+
+    in_place(test)
+
+
 def test_a_revoked_credential_is_cut_off_and_refused_and_nobody_else_notices(in_place: InPlace) -> None:
     async def test(place: Place) -> None:
         server = await Raw.connect(await place.admit("s1", "server"))

@@ -28,6 +28,7 @@ def test_a_subject_tells_its_speaker(worker_id: str) -> None:
     assert subjects.speaker(subjects.worker(worker_id)) == worker_id
     assert subjects.worker_of(subjects.leader(worker_id)) == subjects.worker(worker_id)
     assert _covered(subjects.leader(worker_id), [subjects.leaders()])
+    assert subjects.asked_worker(subjects.worker(worker_id)) == worker_id.partition(":")[0]
 
 
 @given(WORKER_IDS, NAMES)
@@ -54,6 +55,7 @@ def test_a_credential_never_covers_what_servers_tell_each_other(name: str) -> No
 )
 def test_what_no_worker_speaks_on_has_no_worker(subject: str) -> None:
     assert subjects.worker_of(subject) is None
+    assert subjects.asked_worker(subject.replace("leader", "worker")) is None
 
 
 @pytest.mark.parametrize("worker_id", ["w1:1", "w1:0", "w1:10000", "w1:02", "w1:", "w1.2", "*:2", ":2"])

@@ -96,6 +96,26 @@ def test_hostile_82_a_worker_among_another_version_knows_and_says_it(in_grid: In
     in_grid(test)
 
 
+def test_hostile_81_a_server_is_not_made_to_send_a_worker_away(in_grid: InGrid) -> None:
+    """A question in another version may name the inbox of any worker for the words that answer it."""
+
+    async def test(grid: Any) -> None:
+        said: list[str] = []
+        server, worker = await grid.connect("server"), await grid.connect("worker", on_mismatch=said.append)
+        await server.serve(subjects.blobs(), _ignore)
+        claims = await worker.serve(subjects.claims("w1"), _ignore)
+        forger = await FakeVersion.connect(grid, "unused")
+        question = _of_another_version(wire.BlobRequest(sha256="0" * 64))
+        await forger.client.publish(subjects.blobs(), question, reply=subjects.claims("w1"))
+        async with asyncio.timeout(60):
+            while claims.dropped == 0:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert said == []
+        await forger.client.close()
+
+    in_grid(test)
+
+
 def test_hostile_82_who_asks_in_another_version_gets_words_for_an_answer(in_grid: InGrid) -> None:
     async def test(grid: Any) -> None:
         server = await grid.connect("server")

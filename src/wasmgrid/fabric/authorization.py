@@ -64,10 +64,9 @@ def _server() -> dict[str, Any]:
 
 
 def _worker(name: str) -> dict[str, Any]:
-    """A worker answers whoever asked it, once, wherever the asker wants it."""
+    """No `allow_responses`: a message to oneself that names any subject for its answer would open that subject.
+
+    What a server asks a worker is answered below the worker's own inbox.
+    """
     publish, subscribe = subjects.of_worker(name)
-    return {
-        "publish": {"allow": publish},
-        "subscribe": {"allow": subscribe},
-        "allow_responses": {"max": 1, "expires": "1m"},
-    }
+    return {"publish": {"allow": publish}, "subscribe": {"allow": subscribe}}

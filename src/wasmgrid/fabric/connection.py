@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 from wasmgrid.core import wire
 from wasmgrid.core.errors import TimedOutWaiting, TooLarge, Unreachable
-from wasmgrid.fabric import versions
+from wasmgrid.fabric import subjects, versions
 from wasmgrid.fabric.inbox import Inbox, nobody
 from wasmgrid.fabric.link import close_link, open_any
 from wasmgrid.fabric.subscription import Accept, Handler, Subscription
@@ -178,8 +178,11 @@ class Fabric:
         await self._send(subject, wire.encode(message), "")
 
     async def _on_foreign(self, msg: Msg, said: str) -> None:
-        """A frame of another protocol version: this side's owner is told, and so is, once, whoever sent it."""
-        if self._on_mismatch is not None:
+        """A frame of another protocol version: this side's owner is told, and so is, once, whoever sent it.
+
+        Not of one in an inbox: a server answers wherever a question says, so what comes there says nothing of a grid.
+        """
+        if self._on_mismatch is not None and not msg.subject.startswith(f"{subjects.INBOX}."):
             self._on_mismatch(versions.printable(said))
         answer_to = versions.answer_to(msg.data, msg.subject, msg.reply)
         if answer_to:
@@ -202,7 +205,7 @@ class Fabric:
     async def _ask(self, subject: str | None, frame: bytes, timeout_s: float) -> Msg:
         """Send with our inbox for the answer, or (None) right to our inbox; wait for what comes there."""
         try:
-            with self._inbox.question() as (inbox, answer):
+            with self._inbox.question(subject) as (inbox, answer):
                 async with asyncio.timeout(timeout_s):
                     await self._send(subject or inbox, frame, inbox if subject else "")
                     return await answer
@@ -251,7 +254,8 @@ class Fabric:
             pause_s, patience_s = min(pause_s * 2, _LAST_RETRY_S), min(patience_s * 1.5, _LAST_PATIENCE_S)
 
     async def _attach(self, client: Client) -> None:
-        await client.subscribe(self._inbox.everything, cb=self._inbox.arrived)
+        for subject in self._inbox.everything:
+            await client.subscribe(subject, cb=self._inbox.arrived)
         for subscription in self._subscriptions:
             await subscription.attach(client)
         self._client = client

@@ -1,9 +1,8 @@
-"""Where answers arrive: one subscription for all questions, told apart by the last token of the subject."""
+"""Where answers arrive: each question has a subject of its own for its answer, which nobody else can guess."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,47 +17,49 @@ _POSTED_REMEMBERED = 4096  # the server says at once that nobody listens; older 
 
 
 class Inbox:
-    """Whose subject nobody guesses; with `name`, below what that credential alone may read."""
+    """With `name` it is below what that credential alone may read. Without, it is a server's, which also has one
+    below each worker's for what it asks that worker: there, and nowhere else, the worker may answer.
+    """
 
     def __init__(self, name: str | None) -> None:
-        self._subject = f"{subjects.inbox(name) if name else subjects.INBOX}.{secrets.token_hex(12)}"
-        self._tokens = itertools.count()
+        self._own = f"{subjects.inbox(name) if name else subjects.INBOX}.{secrets.token_hex(12)}"
+        self._with_workers = None if name else secrets.token_hex(12)
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
         self._posted: dict[str, Callable[[], None]] = {}
 
     @property
-    def everything(self) -> str:
+    def everything(self) -> list[str]:
         """What to subscribe."""
-        return f"{self._subject}.*"
+        own = [f"{self._own}.*"]
+        return own if self._with_workers is None else [*own, f"{subjects.INBOX}.*.{self._with_workers}.*"]
 
     @contextmanager
-    def question(self) -> Iterator[tuple[str, asyncio.Future[Msg]]]:
-        """A subject for one answer, and the answer when it comes."""
-        token = str(next(self._tokens))
+    def question(self, asked: str | None = None) -> Iterator[tuple[str, asyncio.Future[Msg]]]:
+        """A subject for one answer to what is asked on `asked` (None: of ourselves), and the answer when it comes."""
+        inbox = self._for_answer(asked)
         future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = future
+        self._waiting[inbox] = future
         try:
-            yield f"{self._subject}.{token}", future
+            yield inbox, future
         finally:
-            self._waiting.pop(token, None)
+            self._waiting.pop(inbox, None)
 
     def posted(self, unheard: Callable[[], None]) -> str:
         """A subject where NATS says that nobody listened; `unheard` is called then."""
-        token = str(next(self._tokens))
-        self._posted[token] = unheard
+        inbox = self._for_answer(None)
+        self._posted[inbox] = unheard
         if len(self._posted) > _POSTED_REMEMBERED:
             del self._posted[next(iter(self._posted))]
-        return f"{self._subject}.{token}"
+        return inbox
 
     async def arrived(self, msg: Msg) -> None:
         """An answer, to whoever waits for it."""
-        token = msg.subject.rpartition(".")[2]
-        unheard = self._posted.pop(token, None)
+        unheard = self._posted.pop(msg.subject, None)
         if unheard is not None:
             if nobody(msg):
                 unheard()
             return
-        future = self._waiting.get(token)
+        future = self._waiting.get(msg.subject)
         if future is not None and not future.done():
             future.set_result(msg)
 
@@ -67,6 +68,12 @@ class Inbox:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(TimedOutWaiting("the connection to the fabric broke before the answer came"))
+
+    def _for_answer(self, asked: str | None) -> str:
+        worker = subjects.asked_worker(asked or "")
+        if worker is None or self._with_workers is None:
+            return f"{self._own}.{secrets.token_hex(12)}"
+        return f"{subjects.inbox(worker)}.{self._with_workers}.{secrets.token_hex(12)}"
 
 
 def nobody(msg: Msg) -> bool:

@@ -59,7 +59,7 @@ def server_blobs(server_id: str) -> str:
 
 
 def inbox(name: str) -> str:
-    """Where answers to whoever has the credential `name` arrive, in subjects below this one."""
+    """Where answers to whoever has the credential `name` arrive, and its own to servers, in subjects below this."""
     return f"{INBOX}.{check_id(name, field='name')}"
 
 
@@ -86,6 +86,12 @@ def worker_of(subject: str) -> str | None:
     """The subject of the worker who spoke on `subject`, where it is one that workers speak on to the leader."""
     root, _, rest = subject.partition(".leader.")
     return f"{_ROOT}.worker.{rest}" if root == _ROOT and rest.count(".") == 1 else None
+
+
+def asked_worker(subject: str) -> str | None:
+    """The name of the credential of the worker whose `worker` this subject is, where it is one."""
+    root, _, rest = subject.partition(".worker.")
+    return rest.partition(".")[0] if root == _ROOT and rest.count(".") == 1 else None
 
 
 def _tokens(worker_id: str) -> str:
