@@ -63,6 +63,7 @@ def test_credentials_are_made_listed_and_revoked(tmp_path: Path) -> None:
                 ({"kind": "god"}, "kind"),
                 ({"name": "a.b"}, "name"),
                 ({"name": "*"}, "name"),
+                ({"name": "authorization"}, "name"),
                 ({"public_key": "UABC"}, "public_key"),
                 ({"seed": "S"}, "seed"),
             ):

@@ -11,7 +11,7 @@ from wasmgrid.core.errors import WasmgridError
 from wasmgrid.fabric import subjects
 from wasmgrid.fabric.connection import Fabric
 
-GATHER_S = 0.005  # what changes within this time goes out together
+GATHER_S = 0.005  # what changes within this time after a message goes out together
 PER_MESSAGE = 20_000  # numbers, at most nine bytes each
 
 log = structlog.get_logger()
@@ -35,11 +35,11 @@ class Announcer:
         """Publish what was noted."""
         while True:
             await self._filled.wait()
-            await asyncio.sleep(GATHER_S)
             self._filled.clear()
             changed, self._changed = list(self._changed.items()), {}
             for at in range(0, len(changed), PER_MESSAGE):
                 await self._publish(changed[at : at + PER_MESSAGE])
+            await asyncio.sleep(GATHER_S)
 
     async def _publish(self, changed: list[tuple[int, bool]]) -> None:
         message = wire.Changes(

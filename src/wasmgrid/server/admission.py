@@ -18,6 +18,7 @@ from wasmgrid.fabric.credentials import check_public_key, public_key, read
 from wasmgrid.store import Store
 from wasmgrid.store.rows import CredentialRow
 
+RESERVED = frozenset({"authorization"})  # /v1/credentials/authorization is a page
 LOOK_EVERY_S = 2.0  # what another server was told is in force here by then
 
 log = structlog.get_logger()
@@ -53,6 +54,8 @@ class Admission:
 
     async def add(self, name: str, kind: str, public_key: str) -> None:
         """Admit a key. Raises `InvalidField` for a name that is taken, or a key that is none."""
+        if name in RESERVED:
+            raise InvalidField(f"no credential can be named {name}", hint="give it another name", field="name")
         await self._store.add_credential(name, kind, check_public_key(public_key))
         await self.apply()
 

@@ -51,7 +51,7 @@ class Gate:
         if _without_port(host) not in self._hosts:
             return Forbidden(
                 f"this grid does not answer to the host {host[:200]!r}",
-                hint="use the address in endpoint.json, or start the server with this name as an allowed host",
+                hint="use the address in endpoint.json, or start the server with this name: --advertise NAME",
             )
         if _is_foreign(given, host):
             return Forbidden("a request on behalf of another site's page")
