@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("startup", "memory", "single_job", "runner", "cancel", "fabric", "store", "scale")
+NAMES = ("startup", "memory", "single_job", "runner", "cancel", "fabric", "store", "leader", "scale")
 
 if __name__ == "__main__":
     failed = [

@@ -22,7 +22,7 @@ Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Name = Annotated[str, Meta(max_length=200)]
 
 
-class TaskId(msgspec.Struct, frozen=True, order=True):
+class TaskId(msgspec.Struct, frozen=True, order=True, gc=False):
     """One task: `kind` is run or build, `id` the job's or the build's number, `index` 0..N-1 within a job."""
 
     kind: str

@@ -39,7 +39,7 @@ def _queued_too_long(state: State, job: Job, now: float) -> None:
     if job.old and not state.takeover.settled:
         state.deadlines.add(now + LOOK_AGAIN_S, QueueTimeout(job.id))
         return
-    answer = views.why(state, job.id)
+    answer = views.why(state, job.id, most=views.COMPARED_WORKERS)
     reason = f": {answer.reason}" if answer else ""
     message = f"it waited {job.spec.queue_timeout_s:g} s without a start (queue_timeout_s){reason}"
     requests.stop(state, job, Outcome(kind=OutcomeKind.TIMED_OUT, message=message))

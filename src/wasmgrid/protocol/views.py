@@ -13,6 +13,7 @@ from wasmgrid.scheduling.explain import Why, explain
 from wasmgrid.scheduling.shape import run_shape
 
 NAMED_WORKERS = 3  # in a warning; `why` names them all
+COMPARED_WORKERS = 32  # for the one sentence that a status gives, asked for often
 
 
 def live(state: State, job_id: int) -> LiveJob | None:
@@ -43,18 +44,18 @@ def live(state: State, job_id: int) -> LiveJob | None:
     )
 
 
-def why(state: State, job_id: int) -> Why | None:
-    """Why the job does not run, per worker; None where it is finished or unknown."""
+def why(state: State, job_id: int, *, most: int | None = None) -> Why | None:
+    """Why the job does not run, per worker (the `most` nearest to it); None where it is finished or unknown."""
     job = state.jobs.get(job_id)
     if job is None or job.finished:
         return None
     if job.state is JobState.RUNNING:
         return Why(reason="it runs")
     if job.state is JobState.BUILDING:
-        return _why_building(state, job)
+        return _why_building(state, job, most)
     if job.reason is not None:
         return Why(reason=job.reason)
-    answer = explain(job.shape, state.scheduler, state.now)
+    answer = explain(job.shape, state.scheduler, state.now, most=most)
     if job.old and not state.takeover.settled:
         return Why(reason="the server just took over and asks the workers what they hold", workers=answer.workers)
     return answer
@@ -82,17 +83,17 @@ def submission_warnings(state: State, spec: StoredSpec) -> list[str]:
         return ["no worker has joined this grid; the job waits for one: wasmgrid worker"]
     if pool.ever_fits(shape):
         return []
-    answers = explain(shape, state.scheduler, state.now).workers[:NAMED_WORKERS]
+    answers = explain(shape, state.scheduler, state.now, most=NAMED_WORKERS).workers
     reasons = [f"{answer.worker_id} {'; '.join(answer.mismatches)}" for answer in answers]
     return [f"no worker here could ever run this, it waits for one that can: {' · '.join(reasons)}"]
 
 
-def _why_building(state: State, job: Job) -> Why:
+def _why_building(state: State, job: Job, most: int | None) -> Why:
     """Its build runs (then the reason says what it is busy with), or waits for a worker like any task."""
     build = state.builds.of_job(job.id)
     task = state.task_of("build", build.id, 0) if build is not None and build.id is not None else None
     if task is not None and task.attempt is None and not task.withheld:
-        return explain(task.shape, state.scheduler, state.now)
+        return explain(task.shape, state.scheduler, state.now, most=most)
     return Why(reason=job.reason or "building")
 
 
@@ -103,7 +104,7 @@ def _reason(state: State, job: Job, tasks: list[LiveTask]) -> str | None:
         return job.reason
     if tasks:
         return f"{tasks[0].phase} on {tasks[0].worker_id}"
-    answer = why(state, job.id)
+    answer = why(state, job.id, most=COMPARED_WORKERS)
     return answer.reason if answer else None
 
 
