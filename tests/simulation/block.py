@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from tests.simulation.checks import REACHED
 from tests.simulation.plan import KINDS
 from tests.simulation.run import run
 
@@ -14,10 +15,13 @@ BLOCK = 100
 def hold(first: int, count: int = BLOCK) -> None:
     """Run the seeds from `first` on; fails with the first that breaks a promise, or where a fault kind never struck."""
     faults: Counter[str] = Counter()
+    reached: set[str] = set()
     for seed in range(first, first + count):
         outcome = run(seed)
         if outcome.failure:
             pytest.fail(f"{outcome.failure}\nreplay it: python -m tests.simulation {seed}\n{outcome.where}")
         faults += outcome.faults
+        reached |= outcome.reached
     never = sorted(KINDS - set(faults))
     assert not never, f"these faults never struck: {never}"
+    assert reached == REACHED, f"never reached: {sorted(REACHED - reached)}"

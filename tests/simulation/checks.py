@@ -21,6 +21,21 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+# What a run of many seeds must have come to: else the rules about it held nothing.
+RARE = {
+    "adopted": "an attempt was taken over by a new leader",
+    "stale_results": "a result came too late to count",
+    "leases_lost": "a worker was silent for too long",
+    "retries": "a failure was tried again",
+    "crashes": "a task was lost with its runner",
+    "refused": "a worker refused an assignment",
+    "quarantined": "a worker was quarantined",
+}
+TWO_LEAD = "two servers led at once"
+REFUSED = "a former leader's write was refused"
+REACHED = frozenset({*RARE.values(), TWO_LEAD, REFUSED})
+
+
 class Checks:
     """The rules about states; `ledger.py` has those about histories."""
 
@@ -66,7 +81,10 @@ class Checks:
         """A leader's count of what is free is what its tasks leave; what waits is held by nobody."""
         if server.leader is None:
             return
-        state = server.leader.state
+        state, reached = server.leader.state, self.world.engine.reached
+        reached.update(words for name, words in RARE.items() if getattr(state.counters, name))
+        if sum(other.leader is not None for other in self.world.servers) > 1:
+            reached.add(TWO_LEAD)
         pool, queue = state.scheduler.pool, state.scheduler.queue
         for task in state.tasks:
             if task.id in queue and (task.attempt is not None or task.settling or task.withheld):
@@ -101,6 +119,7 @@ class Checks:
         lease = server.leader.state.leases.get(worker_id)
         if lease is None or lease.closed:
             raise Violation(f"{server.name} gives {task_id} to {worker_id}, which takes nothing new: {lease}")
+        self._stays(worker_id, task_id)
         tasks = server.leader.state.tasks
         placed = tasks.get(task_id)
         if placed is None or placed.failed_at:
@@ -115,6 +134,15 @@ class Checks:
                 and (-task.priority, task.order) < (-placed.priority, placed.order)
             ):
                 raise Violation(f"{server.name} places {placed} before {task}")
+
+    def _stays(self, worker_id: str, task_id: TaskId) -> None:
+        """Who leaves soon takes nothing that may last longer; where nothing kept the leader from knowing it."""
+        machine, engine = self.world.machines[worker_id], self.world.engine
+        if machine.ends_at is None or task_id.kind == "build" or self.world.ledger.is_disturbed(worker_id, 10.0):
+            return
+        stays_s, limit_s = machine.ends_at - engine.now, self.world.store.rows.jobs[task_id.id].spec.time_limit_s
+        if limit_s > stays_s + 0.5:
+            raise Violation(f"{worker_id} leaves in {stays_s:.1f} s, and is given {task_id} with {limit_s} s")
 
     # ---- at the end
 

@@ -21,7 +21,7 @@ class Violation(AssertionError):
 class Engine:
     """The queue of what is to happen, the dice, the count of faults, and the history as one digest.
 
-    `horizon_s` is when the last fault may be inflicted. Equal seeds give equal digests, in any process.
+    `reached` are the rare states that this history came to. Equal seeds give equal digests, in any process.
     """
 
     def __init__(self, seed: int, plan: Plan, *, trace: Callable[[str], None] | None = None) -> None:
@@ -30,6 +30,7 @@ class Engine:
         self.now = 0.0
         self.random = random.Random(seed)
         self.faults: Counter[str] = Counter()
+        self.reached: set[str] = set()
         self.steps = 0
         self.digest = 0
         self._trace = trace

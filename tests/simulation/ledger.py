@@ -77,6 +77,10 @@ class Ledger:
                     self._crashes[TaskId(held.kind, held.id, held.index)] += 1
             self._current_on[worker].clear()
 
+    def is_disturbed(self, worker: str, within_s: float) -> bool:
+        """Whether something happened to the worker so recently."""
+        return any(one.until > self.world.engine.now - within_s for one in self._disturbances[worker])
+
     def message_hurt(self, fault: str, sender: str, to: str, message: object) -> None:
         """A message was lost, doubled or late. One heartbeat is nothing, the next one says the same."""
         worker = sender if sender in self.world.machines else to

@@ -25,6 +25,7 @@ class Outcome:
     tasks: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     excused: Counter[str] = field(default_factory=Counter)
+    reached: set[str] = field(default_factory=set)
 
 
 def run(seed: int, trace: TextIO | None = None) -> Outcome:
@@ -42,6 +43,7 @@ def run(seed: int, trace: TextIO | None = None) -> Outcome:
     outcome.starts = sum(len(starts) for starts in world.ledger.starts.values())
     outcome.tasks = len(world.store.rows.results)
     outcome.faults, outcome.excused = world.engine.faults, world.ledger.excused
+    outcome.reached = world.engine.reached
     return outcome
 
 

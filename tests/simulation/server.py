@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.checks import REFUSED
 from tests.simulation.engine import Call, Process
 
 from wasmgrid.core.errors import Superseded
@@ -92,6 +93,7 @@ class Server(Process):
         try:
             answer = ask()
         except Superseded as error:
+            engine.reached.add(REFUSED)
             if life == self.life:
                 self.after(engine.between(*STORE_S), self._step_down, error)
             return

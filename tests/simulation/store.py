@@ -186,8 +186,8 @@ class Store:
             if row.state is not None and row.state is not finished.state:
                 raise Violation(f"job {row.id} is {row.state}, and term {term} calls it {finished.state}")
             missing = [index for index in range(row.task_count) if TaskId("run", row.id, index) not in rows.results]
-            lost = row.spec.source is not None and self.engine.faults["module gone"] > 0
-            ended_early = row.module is None or row.spec.build_only or lost
+            is_unbuilt = row.spec.source is not None and finished.state is not JobState.SUCCEEDED
+            ended_early = row.spec.build_only or is_unbuilt
             if missing and not ended_early:
                 raise Violation(f"job {row.id} is called {finished.state} without results of {missing}")
             if row.state is None:
