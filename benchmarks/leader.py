@@ -12,7 +12,7 @@ from collections import deque
 from statistics import median
 
 from wasmgrid.core import wire
-from wasmgrid.core.job import StoredSpec, TaskResult
+from wasmgrid.core.job import Stats, StoredSpec, TaskResult
 from wasmgrid.core.outcome import exited
 from wasmgrid.core.resources import Resources
 from wasmgrid.core.worker import WorkerInfo
@@ -25,6 +25,7 @@ RESULTS = 4000  # a round
 RATE = 20_000  # results a second that the heartbeats are scaled to
 WORKERS = (100, 1_000, 10_000)
 ENDED = exited(0)
+STATS = Stats(module_cached=True)
 
 
 class Grid:
@@ -65,7 +66,12 @@ class Grid:
             work = assign.work
             assert isinstance(work, wire.RunWork)
             result = TaskResult(
-                job_id=work.job_id, index=work.indexes[0], attempt=assign.attempt, worker_id=worker_id, outcome=ENDED
+                job_id=work.job_id,
+                index=work.indexes[0],
+                attempt=assign.attempt,
+                worker_id=worker_id,
+                outcome=ENDED,
+                stats=STATS,
             )
             said = wire.Results(worker_id=worker_id, incarnation="1", tasks=[result])
             self.note(self.leader.handle(events.Said(said), self.now))

@@ -70,13 +70,15 @@ def _ends(state: State, task: Task, result: TaskResult, now: float) -> bool:
         if not job.rebuilt_after:
             attemptlife.rebuild(state, task)
             return False
-    if attemptlife.wants_retry(state, job, task, result.outcome):
+    succeeded = result.outcome.succeeded
+    if not succeeded and attemptlife.wants_retry(state, job, task, result.outcome):
         attemptlife.retry(state, task, result.outcome, now)
         return False
     joblife.started(state, task, result.started_at or None)
     state.schedule(Ended(task.id))
-    state.schedule(ModuleCached(result.worker_id, task.module))
-    if result.outcome.succeeded:
+    if not result.stats.module_cached:
+        state.schedule(ModuleCached(result.worker_id, task.module))
+    if succeeded:
         trust.succeeded(state, task)
     return True
 

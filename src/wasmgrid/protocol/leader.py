@@ -86,7 +86,11 @@ class Leader:
 
     def _note(self, event: Event, now: float) -> None:
         state = self._state
-        match event:
+        match event:  # what comes most often first
+            case Said(message):
+                self._hear(message, now)
+            case Written(token):
+                state.written(token)
             case JobArrived():
                 requests.arrive(state, event, now)
             case CancelAsked(job_id):
@@ -95,14 +99,10 @@ class Leader:
                     requests.stop(state, job, requests.CANCELLED)
             case WorkerAsked():
                 holds.asked(state, event)
-            case Said(message):
-                self._hear(message, now)
             case Unheard():
                 workers.unheard(state, event, now)
             case BuildOpened():
                 buildlife.opened(state, event, now)
-            case Written(token):
-                state.written(token)
             case WriteFailed(token):
                 state.write_failed(token)
             case ModulesPruned():
@@ -118,16 +118,16 @@ class Leader:
     def _hear(self, message: Inventory | Heartbeat | Progress | Refused | Results | Leave, now: float) -> None:
         state = self._state
         match message:
-            case Inventory():
-                workers.inventory(state, message, now)
+            case Results():
+                handover.results(state, message, now)
             case Heartbeat():
                 workers.heartbeat(state, message, now)
+            case Inventory():
+                workers.inventory(state, message, now)
             case Progress():
                 workers.progress(state, message, now)
             case Refused():
                 workers.refused(state, message, now)
-            case Results():
-                handover.results(state, message, now)
             case Leave():
                 workers.leave(state, message, now)
             case _:
