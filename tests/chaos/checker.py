@@ -57,6 +57,16 @@ def _of_submissions(evidence: Evidence) -> Iterator[str]:
         yield from _of_ends(evidence, one, job_id)
 
 
+def history(evidence: Evidence) -> Iterator[str]:
+    """Every start of every job whose end is not its program's, for whoever must find out why."""
+    for one in evidence.submissions:
+        if one.first_end is None or not one.program.right(one.first_end):
+            yield f"{one.key} ({one.program.name}), acknowledged at {one.acknowledged_at:.2f}: {one.ids}"
+            for start in sorted(start for start in evidence.starts if start.kind == "run" and start.id in one.ids):
+                reason = evidence.reasons.get(("run", start.attempt), "its end")
+                yield f"  {_told(start)} to {start.ended_at or 0:.2f}: {reason}"
+
+
 def _of_ends(evidence: Evidence, one: Submission, job_id: int) -> Iterator[str]:
     what = f"job {job_id} ({one.program.name})"
     if one.first_end is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import threading
 import time
@@ -80,7 +81,7 @@ class Load:
             client = _Client(self._grid, dice, self._abandoned)
             while not self._enough.is_set():
                 batch = [self._submit(client, number, dice) for _ in range(dice.randint(1, 4))]
-                for one in batch:
+                for one in sorted(batch, key=_cancelled_first):
                     client.see_through(one)
         except Stopped:
             pass
@@ -93,6 +94,11 @@ class Load:
         self.submissions.append(one)
         client.submit(one)
         return one
+
+
+def _cancelled_first(one: Submission) -> float:
+    after_s = one.program.cancel_after_s
+    return math.inf if after_s is None else one.acknowledged_at + after_s
 
 
 class _Client:

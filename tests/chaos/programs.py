@@ -58,7 +58,7 @@ def _broken_c(dice: random.Random) -> Program:
 
 def _cancelled(dice: random.Random) -> Program:
     after_s = dice.uniform(0.0, 2.0)
-    return Program("cancelled", small_wat(sleeper(30.0, "long")), _was_cancelled, cancel_after_s=after_s)
+    return Program("cancelled", small_wat(sleeper(120.0, "long")), _was_cancelled, cancel_after_s=after_s)
 
 
 def _raced(dice: random.Random) -> Program:

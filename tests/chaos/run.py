@@ -56,7 +56,8 @@ def chaos(
         found = evidence.gather(grid, load.submissions, injector.faults)
         wrong = [*checker.violations(found), *faults.missing(injector, cuts=layout.cables)]
         if wrong:
-            print(*wrong, *sorted(map(str, injector.faults)), grid.logs(), sep="\n")
+            told = [*wrong, *checker.history(found), *sorted(map(str, injector.faults)), grid.logs()]
+            print(*told, sep="\n", flush=True)
         tasks = {(start.kind, start.id, start.index) for start in found.starts}
         return Report(
             seed=seed,
