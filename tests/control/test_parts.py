@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from wasmgrid.control import questions, sweep, watchers
-from wasmgrid.control.leading import speaks_for_itself
+from wasmgrid.control.leading import refusal
 from wasmgrid.control.sweep import Sweep
 from wasmgrid.control.watchers import Watchers
 from wasmgrid.core import wire
@@ -70,10 +70,13 @@ def test_hostile_81_a_worker_speaks_for_itself_alone() -> None:
         wire.Inventory(worker=WorkerInfo(id="w:2", incarnation="1", version="", capacity=capacity), term=1),
     ]
     for message in own:
-        assert speaks_for_itself(message, subjects.leader("w:2"))
+        assert refusal(message, subjects.leader("w:2")) == ""
         for other in ("w", "w:3", "v:2"):
-            assert not speaks_for_itself(message, subjects.leader(other))
-    assert not speaks_for_itself(wire.Hello(term=9, leader_id="w", lease_s=1, heartbeat_s=1), subjects.leader("w"))
+            assert "not its sender's" in refusal(message, subjects.leader(other))
+    assert refusal(wire.Hello(term=9, leader_id="w", lease_s=1, heartbeat_s=1), subjects.leader("w"))
+    assert refusal(wire.Leave(worker_id="", incarnation="1"), subjects.leader("w"))
+    huge = WorkerInfo(id="w", incarnation="1", version="", capacity=Resources(memory_mb=1 << 63))
+    assert "memory_mb" in refusal(wire.Inventory(worker=huge, term=1), subjects.leader("w"))
 
 
 def test_who_waits_hears_of_an_end_however_many_there_were_since(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,8 +41,9 @@ def _heartbeat(worker_id: str) -> wire.Heartbeat:
     return wire.Heartbeat(worker_id=worker_id, incarnation="x", term=1, assigned_seq=0)
 
 
-def _speaks_for_itself(message: wire.Message, subject: str) -> bool:
-    return isinstance(message, wire.Heartbeat) and message.worker_id == subjects.speaker(subject)
+def _refusal(message: wire.Message, subject: str) -> str:
+    own = isinstance(message, wire.Heartbeat) and message.worker_id == subjects.speaker(subject)
+    return "" if own else "it speaks for another"
 
 
 def test_a_worker_talks_to_the_leader_and_the_leader_to_it(in_place: InPlace) -> None:
@@ -57,7 +58,7 @@ def test_a_worker_talks_to_the_leader_and_the_leader_to_it(in_place: InPlace) ->
         async def answer(message: wire.Message, _reply: str) -> wire.Message:
             return message
 
-        await server.serve(subjects.leaders(), hear, accept=_speaks_for_itself)
+        await server.serve(subjects.leaders(), hear, accept=_refusal)
         await server.serve(subjects.blobs(), answer, queue="servers")
         await server.serve(subjects.server_blobs("s1"), answer)
         for worker_id in ("w1", "w1:2"):
@@ -146,7 +147,7 @@ def test_hostile_81_one_who_speaks_for_another_on_its_own_subject_is_not_accepte
         async def hear(message: wire.Message, _reply: str) -> None:
             heard.append(message)
 
-        subscription = await server.serve(subjects.leaders(), hear, accept=_speaks_for_itself)
+        subscription = await server.serve(subjects.leaders(), hear, accept=_refusal)
         for claimed in ("w2", "w1:2", "w1", ""):
             await forger.publish(subjects.leader("w1"), _heartbeat(claimed))
         await until(lambda: len(heard) + subscription.refused == 4)

@@ -24,7 +24,7 @@ from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.fabric import subjects
 from wasmgrid.fabric.connection import Fabric
 from wasmgrid.fabric.subscription import Subscription
-from wasmgrid.protocol import events, views
+from wasmgrid.protocol import events, plausible, views
 from wasmgrid.protocol.leader import Leader
 from wasmgrid.protocol.state import Settings, State
 from wasmgrid.scheduling.explain import Why
@@ -86,7 +86,7 @@ class Leading:
             settings=self._settings,
         )
         await self._sweep.load()
-        self._subscriptions.append(await self._fabric.serve(subjects.leaders(), self._hear, accept=speaks_for_itself))
+        self._subscriptions.append(await self._fabric.serve(subjects.leaders(), self._hear, accept=refusal))
         self._subscriptions.append(await self._fabric.serve(subjects.ask(), self._hear_server))
         self._perform(self._leader.begin(time.monotonic()))
         self._performer.start()
@@ -256,7 +256,11 @@ class Leading:
             self._announcer.note(job_id, finished=finished)
 
 
-def speaks_for_itself(message: wire.Message, subject: str) -> bool:
-    """Whether what came to `subject` speaks of the worker that alone may publish there, and of no other."""
+def refusal(message: wire.Message, subject: str) -> str:
+    """Why not to hear what came to `subject`, where only one worker may publish; empty: it speaks for itself, and can
+    be.
+    """
     worker_id = message.worker.id if isinstance(message, wire.Inventory) else getattr(message, "worker_id", "")
-    return worker_id == subjects.speaker(subject)
+    if worker_id != subjects.speaker(subject):
+        return "it is not its sender's to send"
+    return plausible.refusal(message)

@@ -151,7 +151,7 @@ class Fabric:
     ) -> Subscription:
         """Answer what comes to `subject` (shared with others of the same `queue`); see `Subscription`.
 
-        `accept` is asked about each message with the subject that it came to; what it refuses goes no further.
+        `accept` is asked about each message with the subject that it came to, and says why it goes no further.
         When this returns, a request from anywhere reaches it; without a connection, it does once there is one.
         """
         subscription = Subscription(

@@ -18,7 +18,7 @@ from wasmgrid.fabric import subjects, versions
 
 Handler = Callable[[wire.Message, str], Awaitable[wire.Message | None]]
 Reply = Callable[[str, wire.Message], Awaitable[None]]
-Accept = Callable[[wire.Message, str], bool]
+Accept = Callable[[wire.Message, str], str]  # why a message that came to that subject is refused; empty: it is not
 Foreign = Callable[[Msg, str], Awaitable[None]]
 
 _PENDING_MESSAGES = 1 << 20
@@ -32,8 +32,9 @@ class Subscription:
 
     What cannot be decoded is dropped and logged, and `foreign` is told where it is of another protocol version. What
     `accept` refuses is dropped, counted and logged. A handler that raises is logged and answers nothing, so whoever
-    asked meets its time-out and asks again or settles it otherwise. Answers go to inboxes alone: a question may name
-    any subject for its answer, also one where whoever asks may not speak.
+    asked meets its time-out and asks again or settles it otherwise. All of these are logged the 1st, 2nd, 4th, 8th
+    time: what a worker says never fills a log. Answers go to inboxes alone: a question may name any subject for its
+    answer, also one where whoever asks may not speak.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Subscription:
         self.subject = subject
         self.dropped = 0
         self.refused = 0
+        self.failed = 0
         self._accept = accept
         self._foreign = foreign
         self._queue = queue
@@ -93,11 +95,12 @@ class Subscription:
             if versions.is_foreign(msg.data):
                 await self._tell_foreign(msg, error.message)
             return
-        if self._accept is not None and not self._accept(message, msg.subject):
+        if self._accept is not None and (why := self._accept(message, msg.subject)):
             self.refused += 1
             if _worth_a_line(self.refused):
                 log.error(
-                    "fabric: message refused, it is not its sender's to send",
+                    "fabric: message refused",
+                    why=why,
                     subject=msg.subject,
                     message=type(message).__name__,
                     refused=self.refused,
@@ -125,10 +128,15 @@ class Subscription:
             answer = await self._handler(message, reply)
             if answer is not None and reply.startswith(f"{subjects.INBOX}."):
                 await self._reply(reply, answer)
-        except WasmgridError as error:
-            log.warning("fabric: not answered", subject=self.subject, message=type(message).__name__, error=str(error))
-        except Exception:
-            log.exception("fabric: a handler failed", subject=self.subject, message=type(message).__name__)
+        except Exception as error:
+            self.failed += 1
+            if not _worth_a_line(self.failed):
+                return
+            about = {"subject": self.subject, "message": type(message).__name__, "failed": self.failed}
+            if isinstance(error, WasmgridError):
+                log.warning("fabric: not answered", error=str(error), **about)
+            else:
+                log.exception("fabric: a handler failed", **about)
 
 
 def _worth_a_line(count: int) -> bool:

@@ -9,6 +9,7 @@ from wasmgrid.core.wire import Cancel, DrainWorker, Heartbeat, Held, Inventory, 
 from wasmgrid.core.worker import WorkerInfo
 from wasmgrid.protocol import attemptlife, buildlife, joblife, requests
 from wasmgrid.protocol.events import Unheard
+from wasmgrid.protocol.fencing import term_of
 from wasmgrid.protocol.leases import Lease
 from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
@@ -199,7 +200,13 @@ def claim(state: State, info: WorkerInfo, held: Held, now: float) -> None:
 
 
 def _take_up(state: State, task: Task, info: WorkerInfo, held: Held, now: float) -> None:
-    """An attempt from before that is later than all that is known of its task: the highest one counts."""
+    """An attempt from before that is later than all that is known of its task: the highest one counts.
+
+    Only one of an earlier term can be unknown here. Those of this term were given by this leader, or are made up.
+    """
+    if term_of(held.attempt) >= state.term:
+        state.send(info.id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
+        return
     if task.attempt is not None:
         state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="superseded"))
         attemptlife.requeue(state, task, "a later attempt is alive", crashed=False, now=now)
