@@ -82,10 +82,8 @@ class Clients:
         engine.after(5.0, self.cancel, job_id)  # where no answer came
 
     def _hint_job(self, server: Server, job_id: int) -> None:
-        store = self.world.store
-        arrival = store.arrival(store.rows.jobs[job_id], old=False)
         for other in self._told(server):
-            self.world.network.send(server.name, other, "submitted", other.arrived, arrival)
+            self.world.network.send(server.name, other, "submitted", other.hinted, job_id)
 
     def _told(self, server: Server) -> list[Server]:
         """Who hears a hint: whoever leads; where that is another server, it may be lost."""

@@ -164,7 +164,7 @@ class Server(Process):
     def _sweep(self, term: int) -> None:
         """Hints may be lost: what is in the store and not here is found."""
         if self.leader is not None and self.term == term:
-            self.ask_store(self._look, self._looked, lambda _: None)
+            self.ask_store(self._look, partial(self._looked, term), lambda _: None)
             self.timer(SWEEP_S, self._sweep, term)
 
     def _look(self) -> list[events.JobArrived]:
@@ -176,14 +176,22 @@ class Server(Process):
             if row.id not in known or (row.cancel_requested and known[row.id].stopping is None)
         ]
 
-    def _looked(self, arrivals: list[events.JobArrived]) -> None:
+    def _looked(self, term: int, arrivals: list[events.JobArrived]) -> None:
+        """What was read in this term is unfinished, but for what this leader itself ended meanwhile."""
         for arrival in arrivals:
-            self.arrived(arrival)
+            if self.term == term and arrival.job_id not in self._finished:
+                self.handle(arrival)
 
-    def arrived(self, arrival: events.JobArrived) -> None:
-        """A hint, or the sweep, tells of a job."""
-        if self.leader is not None and arrival.job_id not in self._finished:
-            self.handle(arrival)
+    def hinted(self, job_id: int) -> None:
+        """Another server, or this one, took a job."""
+        rows, store = self.world.store.rows, self.world.store
+
+        def read() -> list[events.JobArrived]:
+            row = rows.open.get(job_id)
+            return [] if row is None else [store.arrival(row, old=False)]
+
+        if self.leader is not None:
+            self.ask_store(read, partial(self._looked, self.term), lambda _: None)
 
     def hear(self, message: Any) -> None:
         """A worker speaks."""
