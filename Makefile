@@ -22,8 +22,9 @@ demo: setup ## Show the main job: compile, match, run and give back programs in 
 test: toolchains ## Run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-soak: setup ## Run the long forms: SEEDS=100000 of the simulator (docs/simulation.md)
+soak: toolchains ## Run the long forms: 100,000 seeds of the simulator, ten minutes of chaos (docs/reliability.md)
 	$(BIN)/python scripts/soak.py
+	$(BIN)/python scripts/chaos.py
 
 check: lint types test ## Everything that must hold before a commit: format, lint, types, tests
 
