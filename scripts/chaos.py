@@ -61,7 +61,8 @@ def _tell(report: Report, took_s: float) -> None:
         [
             ("processes killed with -9", report.kills),
             ("starts of tasks", report.starts),
-            ("of them further starts of a task (each explained by a fault or a retry)", report.reruns),
+            ("of them again because the program failed and has retries", report.retries),
+            ("of them again because of a fault", report.reruns),
             ("jobs lost", report.lost),
             ("results doubled or changed, starts that nothing explains", len(report.wrong) - report.lost),
             ("last job ended after the last fault was undone, s", f"{report.ended_within_s:.1f}"),

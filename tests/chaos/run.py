@@ -17,13 +17,18 @@ ENDS_WITHIN_S = 120.0  # after the last fault: a job's own time, the longest pau
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a run did and what it found. `wrong`: what the checker found, and the faults that did not happen."""
+    """What a run did and what it found.
+
+    `retries`: further starts after a program's own failure; `reruns`: after a fault. `wrong`: what the checker found, and
+    the faults that did not happen.
+    """
 
     seed: int
     layout: Layout
     jobs: Counter[str]
     faults: Counter[tuple[FaultKind, str]]
     starts: int
+    retries: int
     reruns: int
     ended_within_s: float
     lost: int
@@ -58,6 +63,7 @@ def chaos(
         if wrong:
             told = [*wrong, *checker.history(found), *sorted(map(str, injector.faults)), grid.logs()]
             print(*told, sep="\n", flush=True)
+        retries = sum(reason.startswith(checker.OWN_FAILURE) for reason in found.reasons.values())
         tasks = {(start.kind, start.id, start.index) for start in found.starts}
         return Report(
             seed=seed,
@@ -65,7 +71,8 @@ def chaos(
             jobs=Counter(one.program.name for one in load.submissions),
             faults=injector.counts,
             starts=len(found.starts),
-            reruns=len(found.starts) - len(tasks),
+            retries=retries,
+            reruns=len(found.starts) - len(tasks) - retries,
             ended_within_s=ended_within_s,
             lost=sum(one.first_end is None for one in load.submissions),
             wrong=wrong,
