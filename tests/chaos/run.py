@@ -19,8 +19,8 @@ ENDS_WITHIN_S = 120.0  # after the last fault: a job's own time, the longest pau
 class Report:
     """What a run did and what it found.
 
-    `retries`: further starts after a program's own failure; `reruns`: after a fault. `wrong`: what the checker found, and
-    the faults that did not happen.
+    `retries`: further starts after a program's own failure; `reruns`: after a fault. `wrong`: what the checker found,
+    and the faults that did not happen.
     """
 
     seed: int
