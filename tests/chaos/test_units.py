@@ -177,6 +177,17 @@ def test_what_units_start_is_stopped_in_order_first(tmp_path: Path) -> None:
             assert int(stop_s) >= int(drains_s[1] if drains_s else 0) + 10
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze on this machine")
+@pytest.mark.parametrize("path", sorted(DEPLOY.glob("*.service")), ids=lambda path: path.stem)
+def test_systemd_understands_every_unit(tmp_path: Path, path: Path) -> None:
+    unit = tmp_path / path.name.replace("@.", "@x.")
+    text = path.read_text(encoding="utf-8").replace("/opt/wasmgrid/bin", str(SERVED_FROM))
+    unit.write_text(text.replace("User=wasmgrid", "User=root"), encoding="utf-8")
+    argv = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if unit.name in line]) == (0, [])
+
+
 def _filled(text: str, store: str, host: Host) -> str:
     given = {"STORE": store, "LISTEN": host.machine.address, "ADVERTISE": host.machine.address}
     for key, value in given.items():
