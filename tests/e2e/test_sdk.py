@@ -31,17 +31,18 @@ def test_submit_and_wait(grid: Grid) -> None:
 def test_many_at_once(grid: Grid) -> None:
     path = grid.file("many.wat", programs.exits(5))
 
-    async def many() -> list[int | None]:
+    async def many() -> list[tuple[str, int | None, str | None]]:
         async with AsyncClient(grid.url, grid.token) as client:
 
-            async def one() -> int | None:
+            async def one() -> tuple[str, int | None, str | None]:
                 spec = prepare.job(path)
                 job = await client.wait((await client.submit(spec.spec, spec.blobs)).id)
-                return job.result.exit_code if job.result is not None else None
+                assert job.result is not None
+                return job.result.outcome, job.result.exit_code, job.result.message
 
             return await asyncio.gather(*(one() for _ in range(10)))
 
-    assert asyncio.run(many()) == [5] * 10
+    assert asyncio.run(many()) == [("exited", 5, None)] * 10
 
 
 def test_a_module_and_its_input_are_uploaded_when_the_grid_lacks_them(grid: Grid) -> None:

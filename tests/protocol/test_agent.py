@@ -33,6 +33,7 @@ def assign(
     seq: int | None = None,
     slots: int = 1,
     gpus: list[int] | None = None,
+    incarnation: str = "1",
 ) -> wire.Assign:
     work = wire.RunWork(
         job_id=job_id,
@@ -43,7 +44,7 @@ def assign(
         limits=Limits(),
         gpus=gpus or [],
     )
-    return wire.Assign(term=term, seq=seq or attempt, attempt=attempt, work=work)
+    return wire.Assign(term=term, seq=seq or attempt, attempt=attempt, incarnation=incarnation, work=work)
 
 
 def hear(
@@ -196,3 +197,9 @@ def test_an_inventory_tells_what_is_cached_and_how_long_the_worker_stays() -> No
     assert (inventory.modules, inventory.cache.bytes, inventory.remaining_s) == (["b", "a"], 700, 60.0)
     [inventory] = said(one.handle(protocol.Reconnected(), 52.0), wire.Inventory)
     assert inventory.remaining_s == 10.0
+
+
+def test_what_was_given_to_a_former_life_is_nothing_to_the_next() -> None:
+    one = agent()
+    assert hear(one, assign(5, incarnation="0")) == []
+    assert one.idle

@@ -58,8 +58,9 @@ def test_shares_converge_to_the_weights(weights: list[float], cpus: float) -> No
     running = deque(placement.task for placement in scheduler.place(0.0))
     churn(scheduler, running, 300)
     has = Counter(task.id for task in running)
+    rounded = len(weights) - 1  # each of the others may hold up to one task more than its share
     for number, weight in enumerate(weights):
-        assert has[number] == pytest.approx(len(running) * weight / sum(weights), abs=1.5)
+        assert has[number] == pytest.approx(len(running) * weight / sum(weights), abs=rounded)
 
 
 def test_idle_capacity_is_anybodys() -> None:

@@ -238,14 +238,11 @@ class Ledger:
         return None
 
     def _comes_late(self, worker: str, held: Held, last: Start) -> str | None:
-        """Held up until its task had gone elsewhere: on the way to a machine that stood still, was cut off, or died.
-
-        What was on its way to a worker's former life is taken by the next one, which has said hello already.
-        """
+        """Held up until its task had gone elsewhere: on the way to a machine that stood still, or was cut off."""
         if held.attempt > last.attempt:
             return None
         since = self.world.engine.now - 2 * self.world.settings.lease_s
-        held_up = any(one.until > since for one in self._disturbances[worker])
+        held_up = any(one.until > since for one in self._disturbances[worker] if one.what not in FATAL)
         return "an assignment that came late" if held_up else None
 
 

@@ -194,6 +194,7 @@ class Machine(Process):
 
     def _end_run(self, run: Run, outcome: Outcome, *, missing: bool = False) -> None:
         self.runs.pop(run.attempt, None)
+        self.startlog.pop(run.attempt, None)
         work = run.work
         result: TaskResult | BuildResult
         if isinstance(work, RunWork):

@@ -89,6 +89,7 @@ class ScriptedLeader:
         self.blobs = Blobs()
         self.heard: list[Any] = []
         self.acknowledges = True
+        self.incarnation = ""
         self._seq = 0
         self._server = BlobServer(fabric, self.blobs, server_id, max_upload_bytes=64 * MB)
 
@@ -129,7 +130,9 @@ class ScriptedLeader:
             }
         )
         self._seq += 1
-        await self.say(wire.Assign(term=self.term, seq=self._seq, attempt=attempt, work=work))
+        await self.say(
+            wire.Assign(term=self.term, seq=self._seq, attempt=attempt, incarnation=self.incarnation, work=work)
+        )
 
     async def cancel(self, attempt: int, reason: str = "") -> None:
         """Stop this attempt."""
@@ -177,6 +180,8 @@ class ScriptedLeader:
 
     async def _hear(self, message: wire.Message, _reply: str) -> None:
         self.heard.append(message)
+        if isinstance(message, wire.Inventory):
+            self.incarnation = message.worker.incarnation
         if isinstance(message, wire.Heartbeat) and message.term < self.term:
             await self.hello()
         if isinstance(message, wire.Results) and self.acknowledges:

@@ -70,11 +70,15 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
 
 
 class Assign(msgspec.Struct, frozen=True, kw_only=True, tag="assign"):
-    """Leader -> worker: run this under this attempt id. `seq` counts the assignments to this worker in this term."""
+    """Leader -> worker: run this under this attempt id. `seq` counts the assignments to this worker in this term.
+
+    It is for the life of the worker that `incarnation` names, and nothing to the next one.
+    """
 
     term: int
     seq: int
     attempt: int
+    incarnation: str
     work: Work
 
 

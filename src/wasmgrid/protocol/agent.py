@@ -171,7 +171,7 @@ class Agent:
         self._introduce(now)
 
     def _take(self, assign: Assign) -> None:
-        if assign.term < self.term or assign.attempt in self._attempts:
+        if assign.term < self.term or assign.attempt in self._attempts or assign.incarnation != self.info.incarnation:
             return
         if assign.term == self.term:
             if assign.seq <= self._assigned_seq:  # it comes late: the leader may have heard that it is not here

@@ -149,7 +149,13 @@ class Leader:
             raise AssertionError(message)
         state.assigned += 1
         attempt = state.attempt_ids.take()
-        assign = Assign(term=state.term, seq=state.assigned, attempt=attempt, work=self._work(task, placement))
+        assign = Assign(
+            term=state.term,
+            seq=state.assigned,
+            attempt=attempt,
+            incarnation=lease.info.incarnation,
+            work=self._work(task, placement),
+        )
         state.tasks.hold(
             task, attempt=attempt, worker_id=placement.worker_id, assign=assign, now=now, gpus=placement.gpus
         )

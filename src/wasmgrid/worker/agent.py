@@ -216,6 +216,7 @@ class WorkerAgent:
                     result = await self._result(attempt, work)
                 finally:
                     self._starts.ended(attempt)
+                    self._startlog.settled(attempt)  # were the agent to die now, nothing would die with it
         except Exception as error:
             log.exception("an attempt failed in the agent", attempt=attempt)
             message = f"the worker failed: {type(error).__name__}: {error}"
