@@ -67,7 +67,9 @@ class FabricEndpoint:
             full = part.strip() if "://" in part else f"nats://{part.strip()}"
             parsed = urlsplit(full)
             if parsed.scheme not in {"nats", "tls"} or not parsed.hostname:
-                raise InvalidField("--nats takes nats://HOST:PORT, several comma-separated", field="nats")
+                raise InvalidField(
+                    "a fabric's address is nats://HOST:PORT or tls://HOST:PORT, several comma-separated", field="nats"
+                )
             if parsed.username is not None:
                 user, password = unquote(parsed.username), unquote(parsed.password or "")
             servers.append(f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}")

@@ -56,8 +56,8 @@ def test_drain_cordon_uncordon(script: Scripted, capsys: pytest.CaptureFixture[s
     assert main(["uncordon", "w1"]) == 0
     assert capsys.readouterr().err.splitlines() == [
         "pool1:2 is draining, finishing job 3, job 4, job 5 and 1 more",
-        "pool1:2 takes nothing new · again: wasmgrid uncordon pool1:2",
-        "w1 takes nothing new · again: wasmgrid uncordon w1",
+        "pool1:2 takes nothing new · let it go on: wasmgrid uncordon pool1:2",
+        "w1 takes nothing new · let it go on: wasmgrid uncordon w1",
         "w1 takes tasks again",
     ]
     assert [asked.target.removeprefix("/v1/workers/") for asked in script.asked] == [

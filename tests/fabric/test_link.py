@@ -107,7 +107,7 @@ def test_one_that_says_nothing_is_given_up_and_another_is_taken(tmp_path: Path) 
         silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
         silent_url = f"nats://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
         both = dataclasses.replace(endpoint, url=f"{silent_url}, {endpoint.url}")
-        with pytest.raises(Unreachable, match="TimeoutError"):
+        with pytest.raises(Unreachable, match="no answer in time"):
             await _open(dataclasses.replace(endpoint, url=silent_url), patience_s=0.1)
         for last in (silent_url, endpoint.url, None):  # none keeps us from the one that answers
             client, server = await open_any(both, name="test", lost=asyncio.Event(), last=last, patience_s=1.0)

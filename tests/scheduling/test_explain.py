@@ -38,9 +38,9 @@ def test_what_is_missing_and_what_would_fit() -> None:
         "needs the label arch=arm64, it has arch=x86_64",
         "needs the label disk=ssd, it has no disk",
     ]
-    assert why(world, wanted)[1] == "--cpus 4 --require arch=x86_64 no --require disk=ssd"
+    assert why(world, wanted)[1] == "--cpus 4 --require arch=x86_64 without --require disk=ssd"
     reason = explain(shape(9), world.scheduler, 0.0).reason
-    assert reason == "no worker fits: w1: needs 9 cpus, it has 4 cpus; --cpus 4 would fit"
+    assert reason == "no worker fits: w1: needs 9 cpus, it has 4 cpus; it would fit with --cpus 4"
     assert "no worker has joined" in explain(shape(), World().scheduler, 0.0).reason
 
 
@@ -54,9 +54,9 @@ def test_gpus_by_model_and_memory() -> None:
         "--gpu-memory-mb 15000",
     )
     both = shape(gpus=1, gpu_model="H100", gpu_memory_mb=40_000)
-    assert why(world, both) == ([f"needs 1 H100 gpu of 40000 MB, {there}"], "no --gpu-model --gpu-memory-mb 15000")
+    assert why(world, both) == ([f"needs 1 H100 gpu of 40000 MB, {there}"], "--gpu-memory-mb 15000 without --gpu-model")
     mixed = one_worker(worker("w1", gpus=gpus(T4, H100)))
-    assert why(mixed, shape(gpus=2, gpu_model="H100"))[1] == "no --gpu-model"
+    assert why(mixed, shape(gpus=2, gpu_model="H100"))[1] == "without --gpu-model"
     mixed.adopt(task(1), "w1", shape(gpus=1, gpu_model="H100"), (1,))
     assert why(mixed, shape(gpus=1, gpu_model="H100")) == (["needs 1 H100 gpu, 0 of them free"], None)
 
@@ -133,7 +133,7 @@ def changed(wanted: Shape, change: str) -> Shape:
             case "require":
                 key, _, label = text.partition("=")
                 kept = dict(wanted.require) | {key: label}
-                if f"no --require {text}" in change:
+                if f"without --require {text}" in change:
                     del kept[key]
                 more["require"] = tuple(sorted(kept.items()))
     return replace(wanted, need=need, **more)

@@ -55,7 +55,7 @@ def drain(workers: tuple[str, ...], wait: bool, timeout_s: float | None, server:
 @options.server
 def cordon(workers: tuple[str, ...], server: str | None) -> int:
     """Give workers nothing new; what they hold goes on. Also after they come again, until `wasmgrid uncordon`."""
-    return _each(workers, client(server).cordon, "takes nothing new · again: wasmgrid uncordon {id}")
+    return _each(workers, client(server).cordon, "takes nothing new · let it go on: wasmgrid uncordon {id}")
 
 
 @click.command()

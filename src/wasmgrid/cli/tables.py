@@ -74,11 +74,17 @@ def why(answer: Why) -> str:
     said: dict[str, list[str]] = {}
     for worker in answer.workers:
         reasons = "; ".join(worker.mismatches) or "fits"
-        command = (worker.change or "").startswith("wasmgrid ")
-        change = f" · {'' if command else 'would fit with '}{worker.change}" if worker.change else ""
+        change = f" · {_fitting(worker.change)}" if worker.change else ""
         said.setdefault(reasons + change, []).append(worker.worker_id)
     lines = [answer.reason or "no reason is known", *(f"  {_names(who)}: {text}" for text, who in said.items())]
     return "".join(one_line(line) + "\n" for line in lines)
+
+
+def _fitting(change: str) -> str:
+    """A command to type, or the flags with (or without) which the job would fit."""
+    if change.startswith("wasmgrid "):
+        return change
+    return f"would fit {'' if change.startswith('without ') else 'with '}{change}"
 
 
 def _names(workers: Sequence[str]) -> str:

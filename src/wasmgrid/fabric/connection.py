@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 
 import nats.errors
@@ -13,7 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from wasmgrid.core import wire
-from wasmgrid.core.errors import TimedOutWaiting, TooLarge, Unreachable
+from wasmgrid.core.errors import TimedOutWaiting, TooLarge, Unreachable, WasmgridError
 from wasmgrid.fabric import subjects, versions
 from wasmgrid.fabric.inbox import Inbox, nobody
 from wasmgrid.fabric.link import close_link, open_any
@@ -25,6 +26,7 @@ Notice = Callable[[], Awaitable[None]]
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
 _FIRST_PATIENCE_S, _LAST_PATIENCE_S = 1.5, 5.0  # with one server, before the next is tried
 _PROBE_EVERY_S, _PROBE_WAIT_S, _PROBE_MISSES = 1.0, 2.0, 2  # a server that hangs is left after 5 s at most
+_RESTART_S = 4.0  # a grid that is started again is there by then
 _MAX_UNSENT_BYTES = 16 << 20  # beyond it, publish waits for the socket
 
 log = structlog.get_logger()
@@ -45,6 +47,7 @@ class Fabric:
         on_reconnect: Notice | None,
         on_disconnect: Notice | None,
         on_mismatch: Callable[[str], None] | None = None,
+        on_waiting: Callable[[str], None] | None = None,
         inbox: str | None = None,
     ) -> None:
         self._endpoint = endpoint
@@ -52,10 +55,11 @@ class Fabric:
         self._on_reconnect = on_reconnect
         self._on_disconnect = on_disconnect
         self._on_mismatch = on_mismatch
+        self._on_waiting = on_waiting
         self._server: str | None = None
         self._client: Client | None = None
         self._first = asyncio.Event()
-        self._last_failure = ""
+        self._last_failure = self._told = ""
         self._subscriptions: list[Subscription] = []
         self._inbox = Inbox(inbox)
         self._notices: set[asyncio.Task[None]] = set()
@@ -71,14 +75,16 @@ class Fabric:
         on_reconnect: Notice | None = None,
         on_disconnect: Notice | None = None,
         on_mismatch: Callable[[str], None] | None = None,
+        on_waiting: Callable[[str], None] | None = None,
         inbox: str | None = None,
         wait_s: float | None = None,
     ) -> Fabric:
         """Connect, and from then on reconnect for ever, asking `endpoint` anew each time where it is a function.
 
         `inbox`: the name of the worker's credential, which may have answers to itself alone. `on_mismatch` is told, in
-        words for a person, when a message of another protocol version comes in. `wait_s` bounds the first connection
-        (`Unreachable`, with the reason); None tries for ever.
+        words for a person, when a message of another protocol version comes in; `on_waiting`, once for each reason, why
+        there is no connection (where there was one, only after as long as a restart takes). `wait_s` bounds the first
+        connection (`Unreachable`, with the reason); None tries for ever.
         """
         read = endpoint if callable(endpoint) else lambda: endpoint
         fabric = cls(
@@ -87,6 +93,7 @@ class Fabric:
             on_reconnect=on_reconnect,
             on_disconnect=on_disconnect,
             on_mismatch=on_mismatch,
+            on_waiting=on_waiting,
             inbox=inbox,
         )
         fabric._supervisor = asyncio.create_task(fabric._supervise(), name=f"fabric {name}")
@@ -230,7 +237,7 @@ class Fabric:
                     self._client = None
                     self._inbox.abandon()
                 self._start(close_link(client), self._closings)  # a server that hangs may take its time
-            log.warning("fabric: connection lost", name=self._name, server=self._server)
+            self._log("fabric: connection lost", server=self._server)
             self._notify(self._on_disconnect)
 
     async def _open(self, lost: asyncio.Event) -> Client:
@@ -238,20 +245,35 @@ class Fabric:
 
         The server that was lost is the last to be tried: it may hang, or be about to go.
         """
-        pause_s, patience_s, self._last_failure = _FIRST_RETRY_S, _FIRST_PATIENCE_S, ""
+        pause_s, patience_s, self._last_failure, self._told = _FIRST_RETRY_S, _FIRST_PATIENCE_S, "", ""
+        began = time.monotonic()
         while True:
             try:
                 client, self._server = await open_any(
                     self._endpoint(), name=self._name, lost=lost, last=self._server, patience_s=patience_s
                 )
             except Exception as error:  # noqa: BLE001 -- reading the endpoint may fail in ways of its own
-                if str(error) != self._last_failure:
-                    self._last_failure = str(error)
-                    log.warning("fabric: trying to connect", name=self._name, error=self._last_failure)
+                self._failed(error, known=self._first.is_set() and time.monotonic() - began < _RESTART_S)
             else:
                 return client
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
             pause_s, patience_s = min(pause_s * 2, _LAST_RETRY_S), min(patience_s * 1.5, _LAST_PATIENCE_S)
+
+    def _failed(self, error: Exception, *, known: bool) -> None:
+        """Say why there is no connection, once for each reason. `known`: it may be a mere restart."""
+        text = str(error)
+        if isinstance(error, WasmgridError):
+            text = error.message + (f" · {error.hint}" if error.hint else "")
+        if text != self._last_failure:
+            self._last_failure = text
+            self._log("fabric: trying to connect", error=text)
+        if self._on_waiting is not None and text != self._told and not known:
+            self._told = text
+            self._on_waiting(text)
+
+    def _log(self, event: str, **details: object) -> None:
+        """A warning, but where a person is told in other words."""
+        (log.warning if self._on_waiting is None else log.info)(event, name=self._name, **details)
 
     async def _attach(self, client: Client) -> None:
         for subject in self._inbox.everything:

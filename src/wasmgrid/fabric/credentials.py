@@ -103,7 +103,8 @@ def read(path: Path | str) -> Credential:
     try:
         found = msgspec.json.decode(data, type=Credential)
     except msgspec.DecodeError as error:
-        raise InvalidField(f"{path} holds no credential: {error}", field="credential") from error
+        place = "standard input" if str(path) == STDIN else path
+        raise InvalidField(f"{place} holds no credential: {error}", field="credential") from error
     check_id(found.name, field="credential")
     public_key(found.seed)
     return found

@@ -161,4 +161,11 @@ async def _bounded(work: Coroutine[None, None, None], wait_s: float) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error).removeprefix("nats: ") or type(error).__name__
+    """In words for a person."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message})"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[:1].lower() + error.strerror[1:]
+    return str(error).removeprefix("nats: ").strip("'") or type(error).__name__

@@ -13,6 +13,7 @@ from wasmgrid.scheduling.explain import Why, explain
 from wasmgrid.scheduling.shape import run_shape
 
 NAMED_WORKERS = 3  # in a warning; `why` names them all
+WAITS = ", it waits for one that can"  # in that warning; where the job is refused instead, left out
 COMPARED_WORKERS = 32  # for the one sentence that a status gives, asked for often
 
 
@@ -84,8 +85,8 @@ def submission_warnings(state: State, spec: StoredSpec) -> list[str]:
     if pool.ever_fits(shape):
         return []
     answers = explain(shape, state.scheduler, state.now, most=NAMED_WORKERS).workers
-    reasons = [f"{answer.worker_id} {'; '.join(answer.mismatches)}" for answer in answers]
-    return [f"no worker here could ever run this, it waits for one that can: {' · '.join(reasons)}"]
+    reasons = [f"{answer.worker_id}: {'; '.join(answer.mismatches)}" for answer in answers]
+    return [f"no worker here could ever run this{WAITS}: {' · '.join(reasons)}"]
 
 
 def _why_building(state: State, job: Job, most: int | None) -> Why:

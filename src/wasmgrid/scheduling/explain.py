@@ -96,9 +96,14 @@ def _reason(shape: Shape, scheduler: Scheduler, answers: list[WorkerWhy]) -> str
         return f"waiting for {first.worker_id}: {first.mismatches[0]}{promise}{command}"
     nearest = min(answers, key=lambda answer: (answer.change is None, len(answer.mismatches)))
     more = len(scheduler.pool) - 1
-    others = f" (and {more} more do not fit)" if more else ""
-    fix = f"; {nearest.change} would fit" if nearest.change else ""
+    others = f" (and {more} more {'does' if more == 1 else 'do'} not fit)" if more else ""
+    fix = f"; it would fit {with_change(nearest.change)}" if nearest.change else ""
     return f"no worker fits: {nearest.worker_id}: {'; '.join(nearest.mismatches)}{others}{fix}"
+
+
+def with_change(change: str) -> str:
+    """`change` behind "it would fit": with these flags, without those."""
+    return change if change.startswith("without ") else f"with {change}"
 
 
 def _change(shape: Shape, info: WorkerInfo, remaining_s: float) -> str | None:
@@ -113,7 +118,7 @@ def _change(shape: Shape, info: WorkerInfo, remaining_s: float) -> str | None:
     ]
     flags += _gpu_change(shape, info)
     flags += [
-        f"--require {key}={info.labels[key]}" if key in info.labels else f"no --require {key}={value}"
+        f"--require {key}={info.labels[key]}" if key in info.labels else f"without --require {key}={value}"
         for key, value in shape.require
         if info.labels.get(key) != value
     ]
@@ -132,8 +137,8 @@ def _gpu_change(shape: Shape, info: WorkerInfo) -> list[str]:
     tries = [
         (shape.gpu_model, less_memory, [f"--gpu-memory-mb {less_memory}"]),
         (info.gpus[0].model, shape.gpu_memory_mb, [f"--gpu-model '{info.gpus[0].model}'"]),
-        (None, shape.gpu_memory_mb, ["no --gpu-model"]),
-        (None, less_memory, ["no --gpu-model", f"--gpu-memory-mb {less_memory}"]),
+        (None, shape.gpu_memory_mb, ["without --gpu-model"]),
+        (None, less_memory, [f"--gpu-memory-mb {less_memory}", "without --gpu-model"]),
     ]
     return next(
         flags for model, memory, flags in tries if not mismatches(_gpus_only(shape, count, model, memory), info)

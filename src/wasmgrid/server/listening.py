@@ -79,6 +79,18 @@ def check_host(host: str) -> None:
     )
 
 
+def check_listen(address: str) -> None:
+    """Raise `InvalidField` unless `address` is one of this machine, or a name of one."""
+    try:
+        _listen(address, 0).close()
+    except OSError as error:
+        raise InvalidField(
+            f"cannot listen on {address!r}: {error.strerror or error}",
+            hint="--listen takes an address of this machine, 0.0.0.0 for all; how others call it: --advertise",
+            field="listen",
+        ) from error
+
+
 def bind(host: str, port: int | None) -> socket.socket:
     """A listening socket. None: port 3030, or a free one where that is taken. Raises `Unavailable`, `InvalidField`."""
     if port is not None and not 0 <= port < 1 << 16:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # numpy
 
 TOKEN_VARIABLE = "WASMGRID_TOKEN"  # noqa: S105 -- the name of a variable
 MIN_TOKEN = 16
+LEAST_LEASE_S = 2.0  # a worker says every second that it is there
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared with, not listened on
 
 
@@ -72,6 +74,20 @@ class ServeOptions:
             return [] if self.advertise is None else [self.advertise]
         own = [] if self.listen in WILDCARDS else [self.listen]
         return list(dict.fromkeys([self.advertised, *own, socket.gethostname()]))
+
+
+def check(options: ServeOptions) -> None:
+    """Raise `InvalidField` where something was asked for that cannot be."""
+    if not (math.isfinite(options.lease_s) and options.lease_s >= LEAST_LEASE_S):
+        raise InvalidField(
+            f"the lease cannot be {options.lease_s:g} s, {LEAST_LEASE_S:g} s is the least", field="lease"
+        )
+    if options.fabric_port is not None and (options.listen is None or options.nats_url or options.nats_credential):
+        raise InvalidField(
+            "--fabric-port is where our own NATS serves other machines",
+            hint="it goes with --listen, and not with --nats",
+            field="fabric_port",
+        )
 
 
 def token_of(options: ServeOptions) -> str:

@@ -20,7 +20,7 @@ import structlog
 
 from wasmgrid import __version__, logs
 from wasmgrid.core.errors import WasmgridError
-from wasmgrid.server.options import ServeOptions, token_of
+from wasmgrid.server.options import ServeOptions, check, token_of
 from wasmgrid.server.starting import Reach, open_store, start_fabric
 
 if TYPE_CHECKING:  # imported for real when a server starts: together they cost most of a second
@@ -76,10 +76,13 @@ class _Process:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> int:
-        from wasmgrid.server.listening import check_host, raise_open_file_limit  # noqa: PLC0415
+        from wasmgrid.server.listening import check_host, check_listen, raise_open_file_limit  # noqa: PLC0415
 
+        check(self._options)
         if self._options.listen is None:
             check_host(self._options.host)
+        else:
+            check_listen(self._options.listen)
         self._home.create()
         raise_open_file_limit()
         with self._home.locked():

@@ -20,6 +20,7 @@ from wasmgrid.core.job import JobSpec, JobView, SourceRef, Stdin, StoredSpec, Ta
 from wasmgrid.core.lifecycle import FINISHED, JobState
 from wasmgrid.core.limits import Ceiling
 from wasmgrid.protocol.events import LiveJob
+from wasmgrid.protocol.views import WAITS
 from wasmgrid.server import submission
 from wasmgrid.server.admission import Admission
 from wasmgrid.server.bodies import Bodies
@@ -184,7 +185,9 @@ class Service:
             warnings = ["no server leads at the moment, so nobody could say whether a worker can run this"]
         else:
             if spec.fail_fast and warnings:
-                raise Unsatisfiable(warnings[0], hint="ask for less, or leave fail_fast out and the job waits")
+                raise Unsatisfiable(
+                    warnings[0].replace(WAITS, ""), hint="ask for less, or leave fail_fast out and the job waits"
+                )
         return warnings + submission.notes(spec)
 
     async def _code(self, spec: JobSpec, parts: Mapping[str, bytes]) -> tuple[SourceRef | None, str | None]:

@@ -23,10 +23,14 @@ class Departure:
     all the time that it needs; `until_s` is when its process must have ended.
     """
 
-    def __init__(self, *, drain_s: float, until_s: float | None = None) -> None:
+    def __init__(
+        self, *, drain_s: float, until_s: float | None = None, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.asked = asyncio.Event()
         self.over = asyncio.Event()
         self.exit_code = 0
+        self.why = ""  # it has to go, for a person
+        self._tell = tell
         self.ends_at: float | None = None  # when (monotonic) what is held must have come to its end
         self._drain_s = drain_s
         self._signalled = False
@@ -42,15 +46,18 @@ class Departure:
     def signalled(self) -> None:
         """The first signal: finish within `drain_s`. Any other: now."""
         if self._signalled:
-            log.warning("told to stop again: what runs is given back now")
+            log.info("told to stop again")
+            self._tell("told to stop again: what runs is given back now")
             self.over.set()
         self._signalled = True
+        self.why = self.why or "it was told to stop"
         self.asked.set()
         self._later(self._drain_s, self.over.set)
 
     def drained(self) -> None:
         """A person asked, through the grid: finish what is held, however long that takes."""
-        log.warning("drained: this worker ends when what it runs has ended")
+        log.info("drained")
+        self.why = self.why or "it is drained"
         self.asked.set()
 
     def mismatched(self, text: str) -> None:
@@ -89,7 +96,8 @@ class Departure:
         self._later(last_s, self.over.set)
 
     def _time_to_go(self) -> None:
-        log.warning("the time that this worker was given (--until) comes to its end: it takes no more")
+        log.info("its time comes to its end")
+        self.why = self.why or "its time (--until) comes to its end"
         self.asked.set()
 
     def _later(self, delay_s: float, act: Callable[[], None]) -> None:

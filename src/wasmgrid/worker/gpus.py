@@ -23,6 +23,7 @@ INDEXES_VARIABLE, MODEL_VARIABLE = "WASMGRID_GPUS", "WASMGRID_GPU_MODEL"
 STATED_MEMORY_MB = 16384  # of a simulated GPU whose memory was not stated
 MIXED = "mixed"
 _LONGEST_LABEL = 63
+_DIGITS = 10
 _NO_ID = re.compile(r"[^A-Za-z0-9_-]+")
 
 log = structlog.get_logger()
@@ -127,6 +128,7 @@ def _simulated(text: str, index: int) -> Gpu:
     model, colon, memory = text.strip().rpartition(":")
     if not colon:
         model, memory = memory, str(STATED_MEMORY_MB)
-    if not model.strip() or not memory.isascii() or not memory.isdigit() or len(model) > _LONGEST_LABEL:
+    sane = model.strip() and model.isprintable() and len(model) <= _LONGEST_LABEL
+    if not (sane and memory.isascii() and memory.isdigit() and len(memory) < _DIGITS):
         raise InvalidField(f"{text!r} is not a GPU: MODEL or MODEL:MEMORY_MB, as in H100:81559", field="gpu")
     return Gpu(index=index, model=model.strip(), memory_mb=int(memory), simulated=True)

@@ -16,11 +16,9 @@ from wasmgrid.core.worker import Gpu, check_labels
 from wasmgrid.home import Home
 
 DRAIN_S = 20.0  # what Kubernetes, systemd and Slurm wait before they kill is 30 s and more
+_LEAST = {"cpus": 0.001, "memory_mb": 2, "disk_mb": 0, "slots": 1, "until_s": 0.001, "drain_s": 0.0}
+_MOST = {"cpus": 1e6, "memory_mb": 1e9, "disk_mb": 1e9, "slots": 1e6}
 _MADE_OF_GPUS = ("gpu", "gpu_memory_mb")
-
-
-def _nothing(_: str) -> None:
-    """Nobody listens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +28,8 @@ class WorkerOptions:
     `join`: the fabric's URL (several comma-separated), else the credential's own, else that of this home's grid.
     `credential`: the file, or "-" for stdin. `gpus` are simulated ones, offered beside those that are there;
     `gpu_count` offers no more than so many. `until_s`: it drains and has ended after so many seconds. `drain_s`: how
-    long what runs may go on after a signal; then it is given back. `tell` hears what the person who started it should.
+    long what runs may go on after a signal; then it is given back. `tell` hears what the person who started it should;
+    without it, what matters of that is logged.
     """
 
     home: Home
@@ -49,7 +48,7 @@ class WorkerOptions:
     until_s: float | None = None
     drain_s: float = DRAIN_S
     verbose: bool = False
-    tell: Callable[[str], None] = _nothing
+    tell: Callable[[str], None] | None = None
 
 
 def check(options: WorkerOptions) -> None:
@@ -58,11 +57,14 @@ def check(options: WorkerOptions) -> None:
     for key in _MADE_OF_GPUS:
         if key in options.labels:
             _refuse(f"labels.{key}", f"the label {key} is made of the GPUs; state one with --gpu MODEL:MEMORY_MB")
-    least = {"cpus": 0.001, "memory_mb": 2, "disk_mb": 0, "slots": 1, "until_s": 0.001, "drain_s": 0.0}
-    for name, bound in least.items():
+    for name, least in _LEAST.items():
         value = getattr(options, name)
-        if value is not None and not (math.isfinite(value) and value >= bound):
-            _refuse(name, f"{name.removesuffix('_s')} cannot be {value:g}, {bound:g} is the least")
+        if value is None:
+            continue
+        if not value >= least:
+            _refuse(name, f"{name.removesuffix('_s')} cannot be {value:g}, {least:g} is the least")
+        if not (math.isfinite(value) and value <= _MOST.get(name, value)):
+            _refuse(name, f"{name.removesuffix('_s')} cannot be {value:g}, {_MOST.get(name, 1e9):.0f} is the most")
 
 
 def stated(options: WorkerOptions, probed: Resources, gpus: int) -> Resources:

@@ -45,7 +45,7 @@ async def work(options: WorkerOptions) -> int:
     check(options)
     credential = joining.credential_of(options)
     options.home.create()
-    departure = Departure(drain_s=options.drain_s, until_s=options.until_s)
+    departure = Departure(drain_s=options.drain_s, until_s=options.until_s, tell=options.tell or log.warning)
     departure.listen()
     taken: set[str] = set()
     try:
@@ -76,24 +76,26 @@ async def _be(worker_id: str, options: WorkerOptions, credential: Credential | N
 
         await _either(assemble(), departure.asked.wait())
         for agent in agents:  # none where it had to leave before it was one
-            await _live(agent, worker_id, departure, options.tell)
+            await _live(agent, worker_id, departure, options)
 
 
-async def _live(agent: WorkerAgent, worker_id: str, departure: Departure, tell: Callable[[str], None]) -> None:
+async def _live(agent: WorkerAgent, worker_id: str, departure: Departure, options: WorkerOptions) -> None:
     """From the first word to the last but one; what is left then is given back."""
+    tell: Callable[[str], None] = options.tell or log.warning
     log.info("worker started", worker=worker_id)
     with suppress(TimeoutError):
         async with asyncio.timeout(_PATIENCE_S):
             await _either(agent.joined.wait(), departure.asked.wait())
     if not agent.joined.is_set() and not departure.asked.is_set():
-        log.warning("connected to the fabric; waiting for a server that leads", worker=worker_id)
+        tell(f"worker {worker_id} is connected, and waiting for a server that leads")
         await _either(agent.joined.wait(), departure.asked.wait())
-    if agent.joined.is_set():
+    if agent.joined.is_set() and options.tell is not None:
         tell(f"worker {worker_id} has joined · stop: Ctrl-C, or wasmgrid drain {worker_id}")
     await departure.asked.wait()
     agent.drain()
-    if not agent.idle.is_set():
-        tell(f"worker {worker_id} takes no more, and leaves once what it holds is finished")
+    if departure.why:
+        last = "" if agent.idle.is_set() else ", once what it runs is finished"
+        tell(f"worker {worker_id} leaves{last}: {departure.why}")
     await _either(agent.idle.wait(), departure.over.wait())
 
 
@@ -108,6 +110,24 @@ async def _either(*waits: Coroutine[Any, Any, object]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Waits:
+    """Waiting for a connection, told with its reason; and that it is over, where it was told."""
+
+    def __init__(self, worker_id: str, options: WorkerOptions) -> None:
+        self._worker_id = worker_id
+        self._tell: Callable[[str], None] = options.tell or log.warning
+        self._told = False
+
+    def begin(self, why: str) -> None:
+        self._told = True
+        self._tell(f"worker {self._worker_id} waits: {why}")
+
+    def end(self, how: str) -> None:
+        if self._told:
+            self._told = False
+            self._tell(f"worker {self._worker_id} {how}")
 
 
 async def _assemble(
@@ -138,7 +158,10 @@ async def _assemble(
     directory, incarnation, hostname = options.home.worker(worker_id), secrets.token_hex(8), socket.gethostname()
     agent: WorkerAgent | None = None
 
+    waits = _Waits(worker_id, options)
+
     async def reconnected() -> None:
+        waits.end("is connected again")
         if agent is not None:
             await agent.reconnected()
 
@@ -148,7 +171,9 @@ async def _assemble(
         inbox=None if credential is None else credential.name,
         on_reconnect=reconnected,
         on_mismatch=departure.mismatched,
+        on_waiting=waits.begin,
     )
+    waits.end("is connected")
     stack.push_async_callback(fabric.close)
     if credential is not None:
         place = f"{hostname} (pid {os.getpid()})"
