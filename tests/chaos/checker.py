@@ -17,6 +17,7 @@ from tests.chaos.records import Fault, FaultKind, Json, Start, Submission, end_o
 
 OWN_FAILURE = "will be retried: "  # how the store's reason of an attempt begins whose program failed by itself
 CRASHES = 3
+_BY_LEADER = {"cancelled", "lost"}  # may be its word of an attempt that never reached its worker
 _CRASHES = {FaultKind.KILL, FaultKind.RUNNER}
 # A NATS server that is silent takes its workers' leases with it, as their cable does; one that died is left at once.
 _SILENT = {FaultKind.PAUSE, FaultKind.FREEZE, FaultKind.CUT, FaultKind.CUT_IN, FaultKind.CUT_OUT}
@@ -76,7 +77,8 @@ def _of_ends(evidence: Evidence, one: Submission, job_id: int) -> Iterator[str]:
         yield f"{what}: ended as {_short(one.first_end)}"
     result = one.first_end.get("result") or {}
     ran = {(start.attempt, start.worker) for start in evidence.starts if (start.kind, start.id) == ("run", job_id)}
-    if result.get("worker_id") and (result["attempt"], result["worker_id"]) not in ran:
+    told_by_worker = result.get("worker_id") and result["outcome"] not in _BY_LEADER
+    if told_by_worker and (result["attempt"], result["worker_id"]) not in ran:
         yield f"{what}: {result['worker_id']} has no start of attempt {result['attempt']}, whose result was recorded"
     for later in one.other_ends:
         yield f"{what}: first {_short(one.first_end)}, a moment later {_short(later)}"

@@ -54,6 +54,7 @@ TWICE = (start(), replace(start(2, at=12.0, ended_at=13.0)))
         run(*TWICE, faults=(fault(FaultKind.KILL),)),
         run(*TWICE, faults=(fault(FaultKind.CUT, began_at=1.0, ended_at=9.0),)),
         run(*TWICE, faults=(fault(FaultKind.PAUSE, "nats1"),)),
+        run(start(), first_end=end(1, "cancelled", "cancelled", attempt=7), program=FAILING),
         run(*TWICE, program=FAILING),
         replace(run(*TWICE), reasons={("run", 1): "will be retried: exited(4)"}),
         run(start(ended_at=15.0), TWICE[1], faults=(fault(FaultKind.CUT, ended_at=14.0),)),
