@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from wasmgrid.core.errors import InvalidField
+from wasmgrid.fabric.credentials import Credential, make
 from wasmgrid.home import Home
 from wasmgrid.server.process import ServeOptions, serve
 
@@ -31,3 +36,24 @@ def test_what_cannot_be_is_refused_before_anything_starts(tmp_path: Path, asked:
         asyncio.run(serve(ServeOptions(home=home, **asked)))
     assert said in refused.value.message
     assert not home.path.exists()
+
+
+def test_a_workers_credential_makes_no_server(tmp_path: Path) -> None:
+    path = tmp_path / "pool1.json"
+    Credential(name="pool1", kind="worker", nats_url="nats://127.0.0.1:1", seed=make()[0], ca="").write(path)
+    with pytest.raises(InvalidField, match="pool1 is the credential of a worker"):
+        asyncio.run(serve(ServeOptions(home=Home(tmp_path / "home"), nats_credential=path)))
+
+
+def test_a_server_waits_for_a_nats_that_is_away_and_can_be_stopped(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "wasmgrid", "server", "--port", "0", "--nats", "nats://127.0.0.1:1"]
+    environment = os.environ | {"WASMGRID_HOME": str(tmp_path / "home")}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            line = server.stderr.readline()
+            assert line.startswith("waiting for the fabric: no fabric at nats://127.0.0.1:1: connection refused")
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(60) == 0
+        finally:
+            server.kill()

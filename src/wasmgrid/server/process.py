@@ -21,7 +21,7 @@ import structlog
 from wasmgrid import __version__, logs
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.server.options import ServeOptions, check, token_of
-from wasmgrid.server.starting import Reach, open_store, start_fabric
+from wasmgrid.server.starting import Reach, connect_fabric, open_store, start_fabric
 
 if TYPE_CHECKING:  # imported for real when a server starts: together they cost most of a second
     from litestar import Litestar
@@ -36,7 +36,6 @@ if TYPE_CHECKING:  # imported for real when a server starts: together they cost 
 __all__ = ["ServeOptions", "run", "serve"]
 
 STOP_S = 5.0  # an orderly stop takes no longer; past it the process ends as it is
-_FABRIC_S = 10.0
 _REAP_EVERY_S = 3600.0
 _MAX_UPLOAD_BYTES = 2 << 30
 _FAILED = 1
@@ -107,7 +106,6 @@ class _Process:
 
         from wasmgrid.control import Control  # noqa: PLC0415
         from wasmgrid.fabric.blobserver import BlobServer  # noqa: PLC0415
-        from wasmgrid.fabric.connection import Fabric  # noqa: PLC0415
         from wasmgrid.protocol.state import Settings  # noqa: PLC0415
         from wasmgrid.server.admission import Admission  # noqa: PLC0415
 
@@ -115,13 +113,9 @@ class _Process:
         store = await open_store(options, stack, self._stop)
         if store is None:
             return
-        fabric = await Fabric.connect(
-            lambda: self._home.fabric() or reach.endpoint,
-            name=server_id,
-            on_reconnect=self._reconnected,
-            wait_s=_FABRIC_S,
-        )
-        stack.push_async_callback(fabric.close)
+        fabric = await connect_fabric(self._home, reach, server_id, stack, self._stop, self._reconnected)
+        if fabric is None:
+            return
         blobs = BlobServer(fabric, store.blobs, server_id, max_upload_bytes=_MAX_UPLOAD_BYTES)
         await blobs.start()
         stack.push_async_callback(blobs.stop)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import structlog
 
-from wasmgrid.core.errors import TimedOutWaiting, Unavailable, Unreachable
-from wasmgrid.home import FabricEndpoint
+from wasmgrid.core.errors import InvalidField, TimedOutWaiting, Unavailable, Unreachable
+from wasmgrid.home import FabricEndpoint, Home
 from wasmgrid.server.options import ServeOptions
 
 if TYPE_CHECKING:  # imported for real when a server starts
     from wasmgrid.fabric.certificates import Certificates
+    from wasmgrid.fabric.connection import Fabric
     from wasmgrid.fabric.embedded import EmbeddedNats
     from wasmgrid.store import Store
 
 RETRY_S = 1.0
+FABRIC_S = 10.0  # our own NATS lets us in by then
 
 log = structlog.get_logger()
 
@@ -71,13 +74,51 @@ async def open_store(options: ServeOptions, stack: AsyncExitStack, stop: asyncio
             if error.message != said:
                 said = error.message
                 print(f"waiting for the store: {error.message}", file=sys.stderr, flush=True)
-                log.warning("the store is away", error=error.message)
+                log.info("the store is away", error=error.message)
         else:
             stack.push_async_callback(store.close)
             return store
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), RETRY_S)
     return None
+
+
+async def connect_fabric(
+    home: Home,
+    reach: Reach,
+    server_id: str,
+    stack: AsyncExitStack,
+    stop: asyncio.Event,
+    on_reconnect: Callable[[], Awaitable[None]],
+) -> Fabric | None:
+    """The connection. A NATS that is not ours may be away when a server starts: it is waited for until `stop`."""
+    from wasmgrid.fabric.connection import Fabric  # noqa: PLC0415 -- as above
+
+    connecting = asyncio.create_task(
+        Fabric.connect(
+            lambda: home.fabric() or reach.endpoint,
+            name=server_id,
+            on_reconnect=on_reconnect,
+            on_waiting=_say_waiting if reach.nats is None else None,
+            wait_s=None if reach.nats is None else FABRIC_S,
+        )
+    )
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not connecting.done():
+            return None
+        fabric = connecting.result()
+    finally:
+        for task in (connecting, stopping):
+            task.cancel()
+        await asyncio.gather(connecting, stopping, return_exceptions=True)
+    stack.push_async_callback(fabric.close)
+    return fabric
+
+
+def _say_waiting(why: str) -> None:
+    print(f"waiting for the fabric: {why}", file=sys.stderr, flush=True)
 
 
 async def _certificates(options: ServeOptions) -> Certificates | None:
@@ -94,6 +135,12 @@ def _named(options: ServeOptions) -> FabricEndpoint | None:
         from wasmgrid.fabric import credentials  # noqa: PLC0415 -- only where there is one
 
         credential = credentials.read(options.nats_credential)
+        if credential.kind != "server":
+            raise InvalidField(
+                f"{credential.name} is the credential of a {credential.kind}",
+                hint="make one for a server: wasmgrid credential server NAME",
+                field="nats_credential",
+            )
         url = options.nats_url or credential.nats_url
         return FabricEndpoint(url=FabricEndpoint.parse(url).url, seed=credential.seed, ca=credential.ca)
     return FabricEndpoint.parse(options.nats_url) if options.nats_url is not None else None
