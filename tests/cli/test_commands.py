@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -187,3 +188,13 @@ def test_down_ends_no_process_but_a_server_of_this_home(tmp_path: Path, capsys: 
         assert "nothing runs" in capsys.readouterr().err
         assert bystander.poll() is None
         bystander.kill()
+
+
+def test_ctrl_c_while_modules_are_read_leaves_no_traceback() -> None:
+    code = "import wasmgrid.cli, os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+    wrong = subprocess.run(
+        [sys.executable, "-c", "import wasmgrid.cli; 1 / 0"], capture_output=True, text=True, check=False
+    )
+    assert "ZeroDivisionError" in wrong.stderr

@@ -95,7 +95,7 @@ async def _live(agent: WorkerAgent, worker_id: str, departure: Departure, option
     agent.drain()
     if departure.why:
         last = "" if agent.idle.is_set() else ", once what it runs is finished"
-        tell(f"worker {worker_id} leaves{last}: {departure.why}")
+        (options.tell or log.info)(f"worker {worker_id} leaves{last}: {departure.why}")
     await _either(agent.idle.wait(), departure.over.wait())
 
 
