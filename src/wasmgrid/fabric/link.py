@@ -28,6 +28,7 @@ _CLOSE_S = 2.0
 _FAILED_CLOSE_S = 0.2  # nothing is to be flushed, and nats-py waits for an end that a failed handshake never sees
 _NEVER_S = 10 * 365 * 86400  # nats-py's pings: `Fabric` probes by itself, because a cancelled ping ends its read loop
 
+_UNTRUSTED = "its certificate is not trusted"
 _NOISE = "returning true from eof_received() has no effect when using ssl"  # nats-py's way to TLS; harmless
 
 log = structlog.get_logger()
@@ -72,6 +73,8 @@ async def open_any(
     said = "; ".join(reasons)
     if "authorization violation" in said.lower():
         raise Unreachable(said, hint="the credential is refused: was it revoked, or is it another grid's?")
+    if _UNTRUSTED in said:
+        raise Unreachable(said, hint="another grid's, or its authority was made anew: then take a new credential")
     raise Unreachable(said, hint="is its server running? wasmgrid up, or check the address")
 
 
@@ -163,7 +166,7 @@ async def _bounded(work: Coroutine[None, None, None], wait_s: float) -> None:
 def _reason(error: BaseException) -> str:
     """In words for a person."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message})"
+        return f"{_UNTRUSTED} ({error.verify_message})"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, OSError) and error.strerror:
