@@ -11,6 +11,7 @@ from tests.protocol.test_leader import (
     join,
     leader,
     module_written,
+    open_build,
     result,
     results,
     sent,
@@ -217,3 +218,16 @@ def test_hostile_17_an_array_whose_module_is_lost_is_built_again_once_and_loses_
     task = led.state.task_of("run", 1, 0)
     assert task is not None
     assert task.latest > first.attempt  # the former attempt is known to be over
+
+
+def test_a_source_that_comes_again_while_its_failure_is_written_hears_of_it() -> None:
+    led = leader()
+    join(led)
+    [assign] = sent(open_build(led, arrive(led, 1, source=SOURCE)), wire.Assign)
+    refused = Outcome(kind=OutcomeKind.BUILD_FAILED, message="error: expected `;`")
+    failed = BuildResult(build_id=9, attempt=assign.attempt, worker_id="w1", outcome=refused)
+    ending = results(led, builds=[failed])
+    assert open_build(led, arrive(led, 2, source=SOURCE)) == []  # the store does not know it yet, and says: pending
+    after = commit(led, ending)
+    [record] = written(open_build(led, after, state="failed", message="it does not build"), events.Record)
+    assert [one.job_id for one in record.finished] == [2]

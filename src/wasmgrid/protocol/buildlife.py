@@ -102,8 +102,15 @@ def ended(state: State, task: Task, result: BuildResult) -> None:
     task.settling = True
     build = state.builds.by_id(result.build_id)
     jobs = state.builds.close(build) if build is not None else []
+
+    def look_again(_now: float) -> None:
+        """Whoever came while this was being written was told that the build is under way still."""
+        later = state.builds.by_id(result.build_id)
+        if later is not None:
+            state.commands.append(OpenBuild(build_key=later.key, source=later.source, toolchain=later.toolchain))
+
     acks = [(result.worker_id, result.attempt)]
-    state.write(FinishBuild(result=result), acks=acks, over=[task])
+    state.write(FinishBuild(result=result), acks=acks, over=[task], then=look_again)
     if result.outcome.succeeded and result.module_sha256:
         if build is not None:
             state.builds.learn(build.key, result.module_sha256, result.build_id)
