@@ -180,5 +180,5 @@ def test_a_warning_at_submission_names_a_worker_that_leaves_too_soon() -> None:
     led = leader()
     led.handle(events.Said(wire.Inventory(worker=info(), term=1, remaining_s=30.0)), 0.0)
     [warning] = views.submission_warnings(led.state, StoredSpec(time_limit_s=60.0))
-    assert "w1 may run for" in warning
+    assert "w1: may run for" in warning
     assert views.submission_warnings(led.state, StoredSpec(time_limit_s=20.0)) == []
