@@ -180,7 +180,7 @@ class ScriptedLeader:
 
     async def _hear(self, message: wire.Message, _reply: str) -> None:
         self.heard.append(message)
-        if isinstance(message, wire.Inventory):
+        if isinstance(message, wire.Inventory) and message.worker.id == self.worker_id:
             self.incarnation = message.worker.incarnation
         if isinstance(message, wire.Heartbeat) and message.term < self.term:
             await self.hello()
