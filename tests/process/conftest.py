@@ -25,10 +25,8 @@ import sys
 from pathlib import Path
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.home import Home
-from wasmgrid.server import process
 from wasmgrid.server.process import ServeOptions, run
 options = {"port": 0, "with_worker": False, **eval(sys.argv[2])}
-process._FABRIC_S = options.pop("fabric_s", process._FABRIC_S)
 try:
     sys.exit(run(ServeOptions(home=Home(Path(sys.argv[1])), **options)))
 except WasmgridError as error:
