@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import wasmtime
+from tests.processes import children
 
 from wasmgrid.core.digest import sha256_hex
 from wasmgrid.core.errors import DigestMismatch, InvalidField
@@ -183,6 +186,22 @@ def test_hostile_25_a_module_that_takes_gigabytes_to_compile(tmp_path: Path) -> 
     assert isinstance(found, Outcome)
     assert found.kind is OutcomeKind.REJECTED
     assert "200 MB of memory" in (found.message or "")
+
+
+def test_a_compiler_that_somebody_killed_says_nothing_of_its_module(tmp_path: Path) -> None:
+    async def test() -> None:
+        fetch = Fetcher()
+        cache = ModuleCache(tmp_path)
+        compiling = asyncio.create_task(get(cache, fetch))
+        while not (found := [pid for pid, command in children(os.getpid()).items() if "runner.precompile" in command]):
+            assert not compiling.done()
+            await asyncio.sleep(0.001)
+        os.kill(found[0], signal.SIGKILL)
+        with pytest.raises(ChildProcessError, match="was killed"):
+            await compiling
+        assert isinstance(await get(cache, fetch), PreparedModule)
+
+    asyncio.run(test())
 
 
 def test_cancelling_ends_the_compiler(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from wasmgrid.core.outcome import Outcome, OutcomeKind
@@ -23,9 +25,11 @@ async def precompile(
 ) -> Outcome | None:
     """Compile `wasm` into the new file `out` in a child of its own; None, or the outcome of whatever needs the module.
 
-    Cancelling this kills the child. Raises OSError where files or processes cannot be made.
+    Cancelling this kills the child. Raises OSError where files or processes cannot be made, and where somebody else
+    killed the child (the kernel that ran out of memory, say): that says nothing of the module.
     """
     user = runner_user(_USER_NUMBER)
+    began = time.monotonic()
     box = Box(box_path, user=user)
     try:
         with wasm.open("rb") as source, out.open("xb") as target:
@@ -36,6 +40,9 @@ async def precompile(
                 code, words = await _outcome_of(process, cpu_s * _WAITS_PER_CPU_S)
     finally:
         await asyncio.to_thread(box.remove)
+    could_take_s = (time.monotonic() - began) * (os.cpu_count() or 1)
+    if code == -signal.SIGKILL and could_take_s < cpu_s:
+        raise ChildProcessError("the compiler of machine code was killed before it had taken what it may")
     return _judge(code, words, memory_mb, cpu_s)
 
 
@@ -78,7 +85,7 @@ def _judge(code: int, words: str, memory_mb: int, cpu_s: int) -> Outcome | None:
         message = f"the module is not valid: {printable(words)}"
     elif "memory allocation" in words or "MemoryError" in words or "Cannot allocate" in words:
         message = f"compiling the module to machine code took more than {memory_mb} MB of memory"
-    elif code in (-9, -24):  # SIGKILL by us or at the hard limit, SIGXCPU at the soft one
+    elif code in (-signal.SIGKILL, -signal.SIGXCPU):  # by us or at the hard limit; at the soft one
         message = f"compiling the module to machine code took more than {cpu_s} s of cpu time"
     else:
         message = f"the compiler died ({code}): {printable(words)[-500:]}"
