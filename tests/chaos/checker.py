@@ -135,7 +135,9 @@ def _explained(evidence: Evidence, before: Start, after: Start) -> bool:
 def _deaf(evidence: Evidence, start: Start, at: float) -> bool:
     """Whether the worker could not be told in time, or could not note what it did: killed, paused or cut off."""
     return any(
-        fault.target == start.worker and fault.began_at <= at and start.at <= fault.ended_at + evidence.grace_s
+        (fault.target == start.worker or (fault.target in evidence.path and fault.kind in _SILENT))
+        and fault.began_at <= at
+        and start.at <= fault.ended_at + evidence.grace_s
         for fault in evidence.faults
     )
 

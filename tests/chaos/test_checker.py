@@ -54,6 +54,7 @@ TWICE = (start(), replace(start(2, at=12.0, ended_at=13.0)))
         run(*TWICE, faults=(fault(FaultKind.KILL),)),
         run(*TWICE, faults=(fault(FaultKind.CUT, began_at=1.0, ended_at=9.0),)),
         run(*TWICE, faults=(fault(FaultKind.PAUSE, "nats1"),)),
+        run(start(ended_at=15.0), TWICE[1], faults=(fault(FaultKind.PAUSE, "nats1"),)),
         run(start(), first_end=end(1, "cancelled", "cancelled", attempt=7), program=FAILING),
         run(*TWICE, program=FAILING),
         replace(run(*TWICE), reasons={("run", 1): "will be retried: exited(4)"}),
@@ -87,7 +88,8 @@ def test_what_is_right_or_explained_is_no_violation(evidence: Evidence) -> None:
         (run(*TWICE, faults=(fault(FaultKind.KILL, "nats1"),)), "no fault explains it"),
         (run(*TWICE, faults=(fault(FaultKind.PAUSE, "server1"),)), "no fault explains it"),
         (run(*TWICE, faults=(fault(FaultKind.KILL, began_at=1.0, ended_at=2.0),)), "no fault explains it"),
-        (run(start(ended_at=15.0), TWICE[1], faults=(fault(FaultKind.PAUSE, "nats1"),)), "still ran"),
+        (run(start(ended_at=15.0), TWICE[1], program=FAILING), "no fault explains it"),
+        (replace(run(start(ended_at=15.0), TWICE[1]), reasons={("run", 1): "will be retried: exited(4)"}), "still ran"),
     ],
 )
 def test_what_must_not_be_is_found(evidence: Evidence, words: str) -> None:
