@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from tests.protocol.test_leader import (
     SETTINGS,
     SOURCE,
@@ -231,3 +232,16 @@ def test_a_source_that_comes_again_while_its_failure_is_written_hears_of_it() ->
     after = commit(led, ending)
     [record] = written(open_build(led, after, state="failed", message="it does not build"), events.Record)
     assert [one.job_id for one in record.finished] == [2]
+
+
+def test_of_two_workers_with_a_build_from_before_the_higher_attempt_counts() -> None:
+    led = taken_over(replace(old_job(module_sha256=None), spec=StoredSpec(source=SOURCE)))
+    building = wire.Held(attempt=OLD + 5, kind="build", id=9, phase="running")
+    older = wire.Held(attempt=OLD + 3, kind="build", id=9, phase="finished")
+    opening = join(led, worker=info("w1"), held=[building])
+    join(led, worker=info("w2"), held=[older])
+    assert led.state.scheduler.pool.free("w1") != info("w1").capacity
+    open_build(led, opening)
+    [task] = [task for task in led.state.tasks if task.id.kind == "build"]
+    assert (task.attempt, task.worker_id) == (OLD + 5, "w1")
+    assert led.state.scheduler.pool.free("w2") == info("w2").capacity

@@ -74,10 +74,22 @@ def opened(state: State, event: BuildOpened, now: float) -> None:
 
 
 def set_aside(state: State, worker_id: str, held: Held) -> None:
-    """A worker holds a build whose row is still being opened: what it takes stays taken until that is known."""
+    """A worker holds a build whose row is still being opened: what it takes stays taken until that is known.
+
+    Of two workers that do, the one with the higher attempt counts.
+    """
     task_id = TaskId("build", held.id)
+    other_id, other = state.unclaimed.get(task_id, (worker_id, held))
+    if other.attempt > held.attempt:
+        if held.phase != "finished":
+            state.send(worker_id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
+        return
+    if other.attempt < held.attempt and other.phase != "finished":
+        state.send(other_id, Cancel(term=state.term, attempt=other.attempt, reason="superseded"))
     state.unclaimed[task_id] = (worker_id, held)
-    if held.phase != "finished":
+    if held.phase == "finished":
+        state.schedule(Ended(task_id))
+    else:
         state.schedule(Adopted(task_id, worker_id, build_shape("")))
 
 
