@@ -245,3 +245,15 @@ def test_of_two_workers_with_a_build_from_before_the_higher_attempt_counts() -> 
     [task] = [task for task in led.state.tasks if task.id.kind == "build"]
     assert (task.attempt, task.worker_id) == (OLD + 5, "w1")
     assert led.state.scheduler.pool.free("w2") == info("w2").capacity
+
+
+def test_a_later_attempt_of_what_is_being_cancelled_takes_nothing() -> None:
+    led = taken_over(old_job())
+    join(led, worker=info("w1"), held=[held(OLD + 3)])
+    led.handle(events.CancelAsked(1), 0.5)
+    commands = join(led, worker=info("w2"), held=[held(OLD + 5)])
+    assert [cancel.attempt for cancel in sent(commands, wire.Cancel)] == [OLD + 3, OLD + 5]
+    [record] = written(commands, events.Record)[-1:]
+    assert [one.state for one in record.finished] == [JobState.CANCELLED]
+    commit(led, [one for one in commands if isinstance(one, events.Write) and isinstance(one.body, events.Record)])
+    assert led.state.scheduler.pool.free("w2") == info("w2").capacity

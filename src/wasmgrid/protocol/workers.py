@@ -210,6 +210,9 @@ def _take_up(state: State, task: Task, info: WorkerInfo, held: Held, now: float)
     if task.attempt is not None:
         state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="superseded"))
         attemptlife.requeue(state, task, "a later attempt is alive", crashed=False, now=now)
+        if task.settling or state.tasks.get(task.id) is None:  # its job is being stopped: that was its end
+            state.send(info.id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
+            return
     if held.phase == "died":
         state.schedule(Withdrawn(task.id))
         state.tasks.hold(task, attempt=held.attempt, worker_id=info.id, assign=None, now=now)
