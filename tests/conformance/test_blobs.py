@@ -151,6 +151,19 @@ def test_many_of_the_same_at_once_are_one(adapter: Adapter) -> None:
     adapter.run(put)
 
 
+def test_what_was_put_once_is_there_while_others_put_it_again(adapter: Adapter) -> None:
+    async def put(store: Store) -> None:
+        data = b"submitted by many at once" * 1000
+        sha256, size = await store.blobs.put(data)
+        again = [asyncio.create_task(store.blobs.put(stream(data))) for _ in range(60)]
+        while not all(task.done() for task in again):
+            assert await store.blobs.size(sha256) == size
+            assert await store.blobs.read(sha256, 0, 9) == data[:9]
+        await asyncio.gather(*again)
+
+    adapter.run(put)
+
+
 @pytest.mark.parametrize("damage", [b"", b"goo", b"evil", b"good and more"])
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_damaged_blob_is_dropped_and_can_be_put_again(adapter: Adapter, damage: bytes, restart: bool) -> None:

@@ -1,4 +1,4 @@
-"""Blobs as files: nothing that lies in the place of one is believed."""
+"""Blobs as files: what happens to a name while its file is open."""
 
 from __future__ import annotations
 
@@ -6,38 +6,30 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.conformance.samples import FileAdapter, blob_file
 
-from wasmgrid.core.digest import sha256_hex
-from wasmgrid.core.errors import InvalidField
-from wasmgrid.store import Store
+from wasmgrid.store.file_blobs import FileBlobs
 
 
-def test_hostile_16_a_symlink_in_the_place_of_a_blob(tmp_path: Path) -> None:
-    outside = tmp_path / "secret"
-    outside.write_bytes(b"secret")
-    secret = sha256_hex(b"secret")
+def test_a_blob_that_is_put_again_while_it_is_looked_at_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = FileBlobs(tmp_path / "blobs")
+    renew, replaced = FileBlobs._renew, []
 
-    async def plant(store: Store) -> None:
-        path = blob_file(store, secret)
+    def put_again_first(self: FileBlobs, sha256: str, descriptor: int) -> int | None:
+        if not replaced:
+            replaced.append(sha256)
+            copy = tmp_path / "copy"
+            copy.write_bytes(b"the same")
+            copy.replace(self.path(sha256))
+        return renew(self, sha256, descriptor)
 
-        def link() -> None:
-            path.parent.mkdir(exist_ok=True)
-            path.symlink_to(outside)
+    async def look() -> None:
+        await asyncio.to_thread(blobs.open)
+        sha256, size = await blobs.put(b"the same")
+        monkeypatch.setattr(FileBlobs, "_renew", put_again_first)
+        assert await blobs.size(sha256) == size
+        assert replaced == [sha256]
+        await blobs.close()
 
-        link()
-        assert await store.blobs.size(secret) is None  # not followed, although the bytes would match
-        link()
-        await store.blobs.put(b"secret")
-        assert not await asyncio.to_thread(path.is_symlink)
-
-    FileAdapter(tmp_path).run(plant)
-    assert outside.read_bytes() == b"secret"
-
-
-def test_hostile_51_only_a_digest_makes_a_path_of_a_file(tmp_path: Path) -> None:
-    async def ask(store: Store) -> None:
-        with pytest.raises(InvalidField):
-            blob_file(store, "../../etc/passwd")
-
-    FileAdapter(tmp_path).run(ask)
+    asyncio.run(look())

@@ -177,14 +177,17 @@ class FileBlobs:
 
     def _size(self, sha256: str) -> int | None:
         with as_unavailable():
-            try:
-                descriptor = self._open(sha256)
-            except FileNotFoundError:
-                return None
-            try:
-                return self._renew(sha256, descriptor)
-            finally:
-                os.close(descriptor)
+            while True:  # another put of the same bytes may take its place meanwhile: then it is asked of that one
+                try:
+                    descriptor = self._open(sha256)
+                except FileNotFoundError:
+                    return None
+                try:
+                    size = self._renew(sha256, descriptor)
+                finally:
+                    os.close(descriptor)
+                if size is not None:
+                    return size
 
     def _read(self, sha256: str, offset: int, length: int | None) -> bytes:
         with as_unavailable():
@@ -223,10 +226,10 @@ class FileBlobs:
         return descriptor
 
     def _renew(self, sha256: str, descriptor: int) -> int | None:
-        """Its size, and its age is nil from now on."""
+        """Its size, and its age is nil from now on; None where it was removed or replaced since it was opened."""
         with self._fate:
             status = os.fstat(descriptor)
-            if status.st_nlink == 0:  # removed since it was opened
+            if status.st_nlink == 0:
                 return None
             if status.st_mtime < time.time() - RENEW_S:
                 os.utime(descriptor)
