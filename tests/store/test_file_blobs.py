@@ -14,7 +14,8 @@ def test_a_blob_that_is_put_again_while_it_is_looked_at_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blobs = FileBlobs(tmp_path / "blobs")
-    renew, replaced = FileBlobs._renew, []
+    renew = FileBlobs._renew
+    replaced: list[str] = []
 
     def put_again_first(self: FileBlobs, sha256: str, descriptor: int) -> int | None:
         if not replaced:
