@@ -257,3 +257,13 @@ def test_a_later_attempt_of_what_is_being_cancelled_takes_nothing() -> None:
     assert [one.state for one in record.finished] == [JobState.CANCELLED]
     commit(led, [one for one in commands if isinstance(one, events.Write) and isinstance(one.body, events.Record)])
     assert led.state.scheduler.pool.free("w2") == info("w2").capacity
+
+
+def test_a_result_of_before_whose_job_is_not_known_yet_is_kept_by_its_worker_for_a_while() -> None:
+    led = taken_over()
+    join(led)
+    assert results(led, result(OLD + 1, 7), now=1.0) == []
+    assert results(led, result(OLD + 1, 7), now=3.0) == []
+    assert [ack.attempts for ack in sent(results(led, result(OLD + 1, 7), now=4.5), wire.ResultsAck)] == [[OLD + 1]]
+    own = (2 << 32) + 1
+    assert sent(results(led, result(own, 7), now=4.5), wire.ResultsAck)  # this leader's own: it knows what it gave

@@ -8,9 +8,13 @@ from wasmgrid.core.job import BuildResult, TaskId, TaskResult
 from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.core.wire import Results, ResultsAck
 from wasmgrid.protocol import attemptlife, buildlife, joblife, trust
+from wasmgrid.protocol.fencing import term_of
 from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
 from wasmgrid.scheduling.events import Ended, ModuleCached
+
+STRANGERS = 10_000
+STRANGE_S = 3.0  # by then the leader's sweep has found whatever is in the store
 
 
 def results(state: State, message: Results, now: float) -> None:
@@ -45,7 +49,7 @@ def _current(
     if result.attempt in state.unanswered or (task is not None and task.settling):
         return None
     if task is None:
-        if not (isinstance(result, BuildResult) and TaskId("build", result.build_id) in state.unclaimed):
+        if not _may_be_found_yet(state, result):
             dropped.append(result.attempt)
         return None
     if task.attempt != result.attempt or task.worker_id != message.worker_id:
@@ -53,6 +57,24 @@ def _current(
         dropped.append(result.attempt)
         return None
     return task
+
+
+def _may_be_found_yet(state: State, result: TaskResult | BuildResult) -> bool:
+    """Whether the task may be one that this leader has not heard of yet, so that nothing of it may be forgotten.
+
+    A leader that did not know that it was over may have given away what was committed meanwhile: the sweep finds it.
+    """
+    if isinstance(result, BuildResult):
+        return TaskId("build", result.build_id) in state.unclaimed
+    if term_of(result.attempt) >= state.term:
+        return False
+    if len(state.strangers) > STRANGERS:  # their workers never spoke again
+        state.strangers.clear()
+    since = state.strangers.setdefault(result.attempt, state.now)
+    if state.now - since < STRANGE_S:
+        return True
+    del state.strangers[result.attempt]
+    return False
 
 
 def _ends(state: State, task: Task, result: TaskResult, now: float) -> bool:

@@ -101,6 +101,7 @@ class State:
         self.assigned = 0  # how often a task was given to a worker: the order of a term's assignments
         self.largest_mb = 0  # the memory of the largest worker that this leader has met
         self.counters = Counters()
+        self.strangers: dict[int, float] = {}  # attempts of earlier terms, of no task that is known: since when
         self.unclaimed: dict[TaskId, tuple[str, Held]] = {}  # builds held from before, whose rows are being opened
         self.pending: dict[int, Pending] = {}
         self.unanswered: set[int] = set()  # attempts whose results are answered once a pending write is committed
