@@ -267,3 +267,12 @@ def test_a_result_of_before_whose_job_is_not_known_yet_is_kept_by_its_worker_for
     assert [ack.attempts for ack in sent(results(led, result(OLD + 1, 7), now=4.5), wire.ResultsAck)] == [[OLD + 1]]
     own = (2 << 32) + 1
     assert sent(results(led, result(own, 7), now=4.5), wire.ResultsAck)  # this leader's own: it knows what it gave
+
+
+def test_what_ended_before_is_taken_up_though_its_task_was_not_there_to_be_claimed() -> None:
+    led = taken_over()
+    join(led)
+    assert results(led, result(OLD + 3), now=1.0) == []  # kept by its worker: the job may be found yet
+    led.handle(old_job(), 2.0)
+    [record] = written(results(led, result(OLD + 3), now=2.5), events.Record)
+    assert [one.attempt for one in record.results] == [OLD + 3]

@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from wasmgrid.core.job import BuildResult, TaskId, TaskResult
 from wasmgrid.core.outcome import OutcomeKind
-from wasmgrid.core.wire import Results, ResultsAck
-from wasmgrid.protocol import attemptlife, buildlife, joblife, trust
+from wasmgrid.core.wire import Held, Results, ResultsAck
+from wasmgrid.protocol import attemptlife, buildlife, joblife, trust, workers
 from wasmgrid.protocol.fencing import term_of
 from wasmgrid.protocol.state import State
 from wasmgrid.protocol.tasks import Task
@@ -52,6 +52,9 @@ def _current(
         if not _may_be_found_yet(state, result):
             dropped.append(result.attempt)
         return None
+    if result.attempt > task.latest and term_of(result.attempt) < state.term:  # its task was not there to be claimed
+        held = Held(attempt=result.attempt, kind=task.id.kind, id=task.id.id, index=task.id.index, phase="finished")
+        workers.take_up(state, task, message.worker_id, held, state.now)
     if task.attempt != result.attempt or task.worker_id != message.worker_id:
         state.counters.stale_results += 1
         dropped.append(result.attempt)

@@ -184,7 +184,7 @@ def claim(state: State, info: WorkerInfo, held: Held, now: float) -> None:
         return
     is_current = task is not None and task.attempt == held.attempt and task.worker_id == info.id
     if task is not None and held.attempt > task.latest:
-        _take_up(state, task, info, held, now)
+        take_up(state, task, info.id, held, now)
     elif task is not None and is_current:
         if held.phase == "died":
             attemptlife.requeue(state, task, DIED, crashed=True, now=now)
@@ -199,26 +199,26 @@ def claim(state: State, info: WorkerInfo, held: Held, now: float) -> None:
         state.send(info.id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
 
 
-def _take_up(state: State, task: Task, info: WorkerInfo, held: Held, now: float) -> None:
+def take_up(state: State, task: Task, worker_id: str, held: Held, now: float) -> None:
     """An attempt from before that is later than all that is known of its task: the highest one counts.
 
     Only one of an earlier term can be unknown here. Those of this term were given by this leader, or are made up.
     """
     if term_of(held.attempt) >= state.term:
-        state.send(info.id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
+        state.send(worker_id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
         return
     if task.attempt is not None:
         state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="superseded"))
         attemptlife.requeue(state, task, "a later attempt is alive", crashed=False, now=now)
         if task.settling or state.tasks.get(task.id) is None:  # its job is being stopped: that was its end
-            state.send(info.id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
+            state.send(worker_id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
             return
     if held.phase == "died":
         state.schedule(Withdrawn(task.id))
-        state.tasks.hold(task, attempt=held.attempt, worker_id=info.id, assign=None, now=now)
+        state.tasks.hold(task, attempt=held.attempt, worker_id=worker_id, assign=None, now=now)
         attemptlife.requeue(state, task, DIED, crashed=True, now=now)
-    elif state.adopt(task, info.id, held, now):
-        show(state, info.id, [held])
+    elif state.adopt(task, worker_id, held, now):
+        show(state, worker_id, [held])
 
 
 def _repeat_cancel(state: State, task: Task) -> None:
