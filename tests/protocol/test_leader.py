@@ -200,8 +200,21 @@ def test_take_over_dispatches_what_is_new_at_once_and_the_old_after_the_lease() 
     led.begin(0.0)
     assert not sent(join(led, 0.1), wire.Assign)
     assert sent(arrive(led, 2, now=0.2), wire.Assign)
-    late = led.handle(events.Tick(), 10.1)
-    assert sent(late, wire.Assign)
+    late = [led.handle(events.Tick(), tick / 2) for tick in range(1, 21)]
+    assert sent(late[-1], wire.Assign)
+    assert not any(sent(commands, wire.Assign) for commands in late[:-1])
+
+
+def test_answers_that_wait_unread_while_the_leader_stands_still_are_not_silence() -> None:
+    led = Leader(term=2, leader_id="s2", known_workers=["w1"], now=0.0, settings=SETTINGS)
+    arrive(led, 1, old=True)
+    led.begin(0.0)
+    assert not sent(led.handle(events.Tick(), 60.0), wire.Assign)  # it was stopped for a minute
+    running = wire.Held(attempt=(1 << 32) + 1, kind="run", id=1, phase="running")
+    assert not sent(join(led, 60.0, held=[running]), wire.Assign)
+    task = led.state.task_of("run", 1, 0)
+    assert task is not None
+    assert task.attempt == running.attempt
 
 
 def test_the_highest_reported_attempt_wins() -> None:

@@ -96,7 +96,7 @@ class State:
         self.holds = dict(holds)
         self.leases = Leases(lease_s=settings.lease_s, heartbeat_s=settings.heartbeat_s)
         self.saved_workers = set(known_workers)  # a new leader would know of these: only they may be given tasks
-        self.takeover = Takeover(known_workers, deadline=now + settings.lease_s)
+        self.takeover = Takeover(known_workers, now=now, lease_s=settings.lease_s, nap_s=2 * settings.heartbeat_s)
         self.attempt_ids = AttemptIds(term)
         self.assigned = 0  # how often a task was given to a worker: the order of a term's assignments
         self.largest_mb = 0  # the memory of the largest worker that this leader has met

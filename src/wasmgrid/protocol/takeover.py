@@ -4,11 +4,16 @@ from __future__ import annotations
 
 
 class Takeover:
-    """Settled once every worker that was there before has answered with its inventory, or the lease window is over."""
+    """Settled once every worker that was there before has answered with its inventory, or the lease window is over.
 
-    def __init__(self, known_workers: set[str], *, deadline: float) -> None:
+    Where this process itself stood still for longer than `nap_s`, answers may wait unread: the window grows by that.
+    """
+
+    def __init__(self, known_workers: set[str], *, now: float, lease_s: float, nap_s: float) -> None:
         self._silent = set(known_workers)
-        self._deadline = deadline
+        self._deadline = now + lease_s
+        self._looked_at = now
+        self._nap_s = nap_s
         self._settled = False
 
     @property
@@ -22,6 +27,9 @@ class Takeover:
 
     def settle(self, now: float) -> bool:
         """True once: when it becomes settled."""
+        pause, self._looked_at = now - self._looked_at, now
+        if pause > self._nap_s:
+            self._deadline += pause
         if self._settled or (self._silent and now < self._deadline):
             return False
         self._settled = True
