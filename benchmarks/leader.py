@@ -67,7 +67,7 @@ class Grid:
             assert isinstance(work, wire.RunWork)
             result = TaskResult(
                 job_id=work.job_id,
-                index=work.indexes[0],
+                index=work.first,
                 attempt=assign.attempt,
                 worker_id=worker_id,
                 outcome=ENDED,
@@ -86,7 +86,7 @@ class Grid:
         worker_id, assign = self.running[0]
         work = assign.work
         assert isinstance(work, wire.RunWork)
-        held = [wire.Held(attempt=assign.attempt, kind="run", id=work.job_id, index=work.indexes[0], phase="running")]
+        held = [wire.Held(attempt=assign.attempt, kind="run", id=work.job_id, index=work.first, phase="running")]
         said = wire.Heartbeat(worker_id=worker_id, incarnation="1", term=1, assigned_seq=1 << 30, held=held)
         self.note(self.leader.handle(events.Said(said), self.now))
 

@@ -39,6 +39,8 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
         return _constrained(of[0], of[1])
     if origin in {types.UnionType, typing.Union}:
         return st.one_of([values(member) for member in of])
+    if origin is tuple:
+        return st.tuples(*map(values, of))
     if origin is list:
         return st.lists(values(of[0]), max_size=3)
     if origin is dict:
@@ -48,9 +50,13 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
 
 def _constrained(kind: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
     if meta.pattern is not None:
-        return st.text("0123456789abcdef", min_size=64, max_size=64)  # a digest is the one pattern on the wire
+        return st.from_regex(meta.pattern, fullmatch=True)
     if kind is str:
         return st.text(min_size=meta.min_length or 0, max_size=20)
+    if kind is int:
+        return st.integers(
+            -(1 << 63) if meta.ge is None else int(meta.ge), (1 << 64) - 1 if meta.le is None else int(meta.le)
+        )
     return values(kind)
 
 

@@ -37,7 +37,6 @@ def assign(
 ) -> wire.Assign:
     work = wire.RunWork(
         job_id=job_id,
-        indexes=[0],
         tenant="default",
         module_sha256="m",
         need=Resources(slots=slots),

@@ -212,9 +212,9 @@ def test_hostile_17_an_array_whose_module_is_lost_is_built_again_once_and_loses_
     built = BuildResult(build_id=9, attempt=build.attempt, worker_id="w1", outcome=exited(0), module_sha256="c" * 64)
     commands = module_written(led, results(led, builds=[built]))
     works = [assign.work for assign in sent(commands, wire.Assign)]
-    assert [(work.indexes, work.module_sha256) for work in works if isinstance(work, wire.RunWork)] == [
-        ([0], "c" * 64),
-        ([1], "c" * 64),
+    assert [(work.first, work.module_sha256) for work in works if isinstance(work, wire.RunWork)] == [
+        (0, "c" * 64),
+        (1, "c" * 64),
     ]
     task = led.state.task_of("run", 1, 0)
     assert task is not None

@@ -250,7 +250,7 @@ def task_of(message: Assign) -> TaskId:
     """The task that an assignment is for."""
     work = message.work
     if isinstance(work, RunWork):
-        return TaskId("run", work.job_id, work.indexes[0])
+        return TaskId("run", work.job_id, work.first)
     return TaskId("build", work.build_id)
 
 

@@ -160,7 +160,7 @@ class Machine(Process):
 
     def _begin(self, attempt: int, work: Work) -> None:
         held = (
-            Held(attempt=attempt, kind="run", id=work.job_id, index=work.indexes[0], gpus=work.gpus)
+            Held(attempt=attempt, kind="run", id=work.job_id, index=work.first, gpus=work.gpus)
             if isinstance(work, RunWork)
             else Held(attempt=attempt, kind="build", id=work.build_id)
         )
@@ -200,7 +200,7 @@ class Machine(Process):
         if isinstance(work, RunWork):
             result = TaskResult(
                 job_id=work.job_id,
-                index=work.indexes[0],
+                index=work.first,
                 attempt=run.attempt,
                 worker_id=self.name,
                 outcome=outcome,

@@ -121,7 +121,7 @@ class World:
             case "fails":
                 outcome = exited(1)
             case "odd ones fail":
-                outcome = exited(work.indexes[0] % 2)
+                outcome = exited(work.first % 2)
             case "traps":
                 outcome = Outcome(kind=OutcomeKind.TRAPPED, trap_kind="unreachable")
             case "crashes":

@@ -121,7 +121,6 @@ class ScriptedLeader:
         work = wire.RunWork(
             **{
                 "job_id": attempt,
-                "indexes": [0],
                 "tenant": "t",
                 "module_sha256": sha256_hex(wasm),
                 "need": NEED,

@@ -31,8 +31,15 @@ def unpack_files(blob: bytes) -> dict[str, bytes]:
     return dict(msgspec.msgpack.decode(blob, type=list[tuple[str, bytes]]))
 
 
-def build_key(*, source_sha256: str, language: str, entry: str, build_flags: Sequence[str], toolchain: str) -> str:
-    """What decides the module that a build makes: source, flags and the identity of the toolchain."""
-    return sha256_hex(
-        msgspec.msgpack.encode(["build", 1, source_sha256, language, entry, list(build_flags), toolchain])
-    )
+def build_key(
+    *,
+    source_sha256: str,
+    language: str,
+    entry: str,
+    build_flags: Sequence[str],
+    toolchain: str,
+    function: str | None = None,
+) -> str:
+    """What decides the module that a build makes: source, flags, the function it offers, the toolchain's identity."""
+    parts = ["build", 1, source_sha256, language, entry, list(build_flags), toolchain]
+    return sha256_hex(msgspec.msgpack.encode(parts if function is None else [*parts, function]))

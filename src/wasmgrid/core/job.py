@@ -14,9 +14,15 @@ from msgspec import Meta
 
 from wasmgrid.core import limits
 from wasmgrid.core.lifecycle import JobState
-from wasmgrid.core.outcome import Outcome, OutcomeKind
-
-INLINE_BYTES = 64 * 1024  # outputs and stdin up to this travel and are stored in their row; larger ones are blobs
+from wasmgrid.core.outcome import OutcomeKind
+from wasmgrid.core.ranges import Run, parse_runs
+from wasmgrid.core.results import INLINE_BYTES as INLINE_BYTES  # noqa: PLC0414 -- said as job.INLINE_BYTES
+from wasmgrid.core.results import Artifact as Artifact  # noqa: PLC0414 -- said as job.Artifact
+from wasmgrid.core.results import BuildResult as BuildResult  # noqa: PLC0414 -- said as job.BuildResult
+from wasmgrid.core.results import Output as Output  # noqa: PLC0414 -- said as job.Output
+from wasmgrid.core.results import Stats as Stats  # noqa: PLC0414 -- said as job.Stats
+from wasmgrid.core.results import TaskRange as TaskRange  # noqa: PLC0414 -- said as job.TaskRange
+from wasmgrid.core.results import TaskResult as TaskResult  # noqa: PLC0414 -- said as job.TaskResult
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Name = Annotated[str, Meta(max_length=200)]
@@ -60,6 +66,19 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     writable: bool = False
 
 
+class Lines(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line of a text per task: task 0 gets the first line of the blob `sha256`, UTF-8, and so on.
+
+    `use` says as what: `stdin` (with its line end), `args` (split as a shell does, after the job's own), `json_args` (a
+    JSON array of them), `line` (only where the job's args say `{line}`), or `call` (the JSON array of a function's
+    arguments). `count` is filled in by the server.
+    """
+
+    sha256: Sha256
+    use: Annotated[str, Meta(pattern=r"^(stdin|args|json_args|line|call)\Z")] = "stdin"
+    count: Annotated[int, Meta(ge=0)] = 0
+
+
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was submitted. Exactly one of `source` and `module_sha256` is given.
 
@@ -93,6 +112,12 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     retries: Annotated[int, Meta(ge=0)] = 0
     retry_memory: Annotated[float, Meta(gt=1, le=16)] | None = None
     priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
+    array: Annotated[str, Meta(min_length=1, max_length=200_000)] | None = None
+    lines: Lines | None = None
+    concurrency: Annotated[int, Meta(ge=1)] | None = None
+    max_fails: Annotated[int, Meta(ge=0)] | None = None
+    function: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    isolate: bool = False
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     install: bool = True
     fail_fast: bool = False
@@ -102,13 +127,15 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class SourceRef(msgspec.Struct, frozen=True, kw_only=True):
     """Source as it is kept: the blob of `digest.pack_files`, with what was inferred.
 
-    `paths` are its files, for people; of very many only the first, because this travels in frames.
+    `function`: the one that the module is to offer for calls, beside or instead of a program. `paths` are its files,
+    for people; of very many only the first, because this travels in frames.
     """
 
     sha256: str
     language: str
     entry: str
     build_flags: list[str] = []
+    function: str | None = None
     paths: list[str] = []
     bytes: int = 0
 
@@ -121,7 +148,10 @@ class Stdin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A `JobSpec` with every large thing replaced by its digest. MessagePack in the store, and part of a job's JSON."""
+    """A `JobSpec` with every large thing replaced by its digest. MessagePack in the store, and part of a job's JSON.
+
+    `array` is given for every job that was asked for as one (also for a single task of it), None otherwise.
+    """
 
     name: str = ""
     source: SourceRef | None = None
@@ -148,9 +178,20 @@ class StoredSpec(msgspec.Struct, frozen=True, kw_only=True):
     retries: int = 0
     retry_memory: float | None = None
     priority: int = 0
+    array: str | None = None
+    lines: Lines | None = None
+    concurrency: int | None = None
+    max_fails: int | None = None
+    function: str | None = None
+    isolate: bool = False
     install: bool = True
     fail_fast: bool = False
     build_only: bool = False
+
+    @property
+    def indexes(self) -> list[Run]:
+        """The job's task indexes, as runs (first, how many) in order."""
+        return [(0, 1)] if self.array is None else parse_runs(self.array, field="array")
 
     @property
     def limits(self) -> limits.Limits:
@@ -164,89 +205,6 @@ class StoredSpec(msgspec.Struct, frozen=True, kw_only=True):
             fuel=self.fuel,
             truncate_output=self.output_overflow == "truncate",
         )
-
-
-class Artifact(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that a task left in `/out`; `path` is relative to it."""
-
-    path: str
-    bytes: int
-    sha256: str
-
-
-class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a task wrote to one stream.
-
-    `data` is all that was kept (or its first `INLINE_BYTES` where `sha256` names a blob with all of it), `size` how
-    many bytes were kept, `truncated` whether the guest wrote more than that.
-    """
-
-    data: bytes = b""
-    size: int = 0
-    truncated: bool = False
-    sha256: str | None = None
-
-
-class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """What one attempt cost. Milliseconds are wall time unless named cpu; None: not measured here.
-
-    `cpu_enforced`: whether a cap on cpus below 1 was held by the kernel.
-    """
-
-    queue_ms: float | None = None
-    build_ms: float | None = None
-    fetch_ms: float = 0.0
-    precompile_ms: float = 0.0
-    instantiate_ms: float = 0.0
-    wall_ms: float = 0.0
-    cpu_ms: float = 0.0
-    peak_memory_bytes: int = 0
-    output_bytes: int = 0
-    fuel_used: int | None = None
-    module_cached: bool = False
-    precompile_cached: bool = False
-    cpu_enforced: bool = False
-
-
-class TaskResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt of a run task gave, as the worker tells it and the store keeps it.
-
-    `module_missing`: nothing ran, because the module's blob is gone or damaged; a job with a source is built again.
-    """
-
-    job_id: int
-    index: int
-    attempt: int
-    worker_id: str
-    outcome: Outcome
-    stdout: Output = Output()
-    stderr: Output = Output()
-    artifacts: list[Artifact] = []
-    stats: Stats = Stats()
-    module_missing: bool = False
-    started_at: float = 0.0  # seconds since 1970, the worker's clock; for people, never compared
-    finished_at: float = 0.0
-
-
-class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What an attempt of a build task gave: a module (its blob uploaded before this is sent), or why there is none.
-
-    `outcome` is exited(0) with a module, build_failed (the source's fault: kept with the build key), or rejected (no
-    sandbox, toolchain missing: not the source's fault, not kept). `diagnostics` are the compiler's words, verbatim and
-    capped.
-    """
-
-    build_id: int
-    attempt: int
-    worker_id: str
-    outcome: Outcome
-    toolchain: str = ""
-    module_sha256: str | None = None
-    module_bytes: int = 0
-    module_kind: str = "core"
-    diagnostics: str = ""
-    diagnostics_truncated: bool = False
-    build_ms: float = 0.0
 
 
 class BuildView(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,14 +10,15 @@ from typing import TypeVar
 import msgspec
 
 from wasmgrid.core.errors import ProtocolMismatch
-from wasmgrid.core.job import BuildResult, TaskResult
+from wasmgrid.core.job import BuildResult, TaskRange, TaskResult
+from wasmgrid.core.ranges import Run
 from wasmgrid.core.work import BuildWork as BuildWork  # noqa: PLC0414 -- said as wire.BuildWork
 from wasmgrid.core.work import Held as Held  # noqa: PLC0414 -- said as wire.Held
 from wasmgrid.core.work import RunWork as RunWork  # noqa: PLC0414 -- said as wire.RunWork
 from wasmgrid.core.work import Work as Work  # noqa: PLC0414 -- said as wire.Work
 from wasmgrid.core.worker import Cache, WorkerInfo
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 FRAME_BYTES = 512 * 1024  # the most of a blob that travels in one message
 
 
@@ -90,6 +91,15 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
     reason: str
 
 
+class Returned(msgspec.Struct, frozen=True, kw_only=True, tag="returned"):
+    """Worker -> leader: of this attempt, these tasks were not begun and will not run here; the others go on."""
+
+    worker_id: str
+    incarnation: str
+    attempt: int
+    rest: list[Run]
+
+
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
     """Leader -> worker: stop this attempt; its result will say cancelled. `reason` goes into the result's message."""
 
@@ -99,22 +109,25 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel"):
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True, tag="results"):
-    """Worker -> leader: attempts that ended. Kept by the worker and sent again until `ResultsAck` names them."""
+    """Worker -> leader: tasks that ended. Kept by the worker and sent again until `ResultsAck` names them."""
 
     worker_id: str
     incarnation: str
     tasks: list[TaskResult] = []
+    ranges: list[TaskRange] = []
     builds: list[BuildResult] = []
 
 
 class ResultsAck(msgspec.Struct, frozen=True, kw_only=True, tag="results_ack"):
     """Leader -> worker, after its commit: these attempts are settled (recorded, or superseded); forget them.
 
-    The word of a leader whose term is over settles nothing: its successor may have adopted the attempt.
+    `attempts` are settled as a whole, of those in `parts` (attempt, first, how many) only these tasks. The word of a
+    leader whose term is over settles nothing: its successor may have adopted the attempt.
     """
 
-    attempts: list[int]
+    attempts: list[int] = []
     term: int = 0
+    parts: list[tuple[int, int, int]] = []
 
 
 class DrainWorker(msgspec.Struct, frozen=True, kw_only=True, tag="drain"):
@@ -234,6 +247,7 @@ Message = (
     | Progress
     | Assign
     | Refused
+    | Returned
     | Cancel
     | Results
     | ResultsAck

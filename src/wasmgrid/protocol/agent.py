@@ -294,7 +294,7 @@ class Agent:
 def _held(assign: Assign) -> Held:
     work = assign.work
     if isinstance(work, RunWork):
-        return Held(attempt=assign.attempt, kind="run", id=work.job_id, index=work.indexes[0], gpus=work.gpus)
+        return Held(attempt=assign.attempt, kind="run", id=work.job_id, index=work.first, gpus=work.gpus)
     return Held(attempt=assign.attempt, kind="build", id=work.build_id)
 
 

@@ -119,4 +119,5 @@ def key_of(source: SourceRef, toolchain: str) -> str:
         entry=source.entry,
         build_flags=source.build_flags,
         toolchain=toolchain,
+        function=source.function,
     )

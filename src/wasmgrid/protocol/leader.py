@@ -174,7 +174,7 @@ def _run_work(job: Job, task: Task, gpus: tuple[int, ...]) -> RunWork:
         limits = replace(limits, memory_mb=task.shape.need.memory_mb)
     return RunWork(
         job_id=job.id,
-        indexes=[task.id.index],
+        first=task.id.index,
         tenant=job.tenant,
         module_sha256=job.module_sha256 or "",
         need=task.shape.need,

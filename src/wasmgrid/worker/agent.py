@@ -181,7 +181,7 @@ class WorkerAgent:
 
     def _begin(self, attempt: int, work: Work) -> None:
         held = (
-            Held(attempt=attempt, kind="run", id=work.job_id, index=work.indexes[0], gpus=work.gpus)
+            Held(attempt=attempt, kind="run", id=work.job_id, index=work.first, gpus=work.gpus)
             if isinstance(work, RunWork)
             else Held(attempt=attempt, kind="build", id=work.build_id)
         )

@@ -72,7 +72,7 @@ class TaskRunning:
     def refusal(self, attempt: int, work: RunWork, outcome: Outcome) -> TaskResult:
         """The result of an attempt whose guest never ran."""
         return TaskResult(
-            job_id=work.job_id, index=work.indexes[0], attempt=attempt, worker_id=self._worker_id, outcome=outcome
+            job_id=work.job_id, index=work.first, attempt=attempt, worker_id=self._worker_id, outcome=outcome
         )
 
     async def _run(self, attempt: int, work: RunWork, advance: Advance) -> TaskResult:
@@ -88,7 +88,7 @@ class TaskRunning:
             advance("running", "", time.time())
             task = RunnerTask(
                 attempt=attempt,
-                index=work.indexes[0],
+                index=work.first,
                 job_id=work.job_id,
                 tenant=work.tenant,
                 module=module,
