@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -53,6 +54,43 @@ class RunnerTask(msgspec.Struct, frozen=True, kw_only=True):
         return self.attempt, self.index
 
 
+class Tasks(msgspec.Struct, frozen=True, kw_only=True):
+    """The tasks `first` .. `first + count - 1` of one job: what they share, and what sets each apart.
+
+    `args` and `stdin` (bytes, or a file that holds them) are every task's. `lines`, where there are any, has `count`
+    lines with a line feed between them: the task `first` gets the first one, as what `use` says (`core.job.Lines`). The
+    runner fills in the templates of `args`, so that a chunk costs what its lines do.
+    """
+
+    first: int = 0
+    count: int = 1
+    args: list[str] = []
+    stdin: bytes | Path = b""
+    lines: bytes | None = None
+    use: str = "stdin"
+
+
+class RunnerChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt at several tasks, run one after the other: nothing in it is still to be fetched.
+
+    `array`: the job is one: `{index}` and `{line}` in args are templates, and the index is in the environment.
+    `function`: call it for each task, in an instance that the calls share unless `isolate`.
+    """
+
+    attempt: int
+    job_id: int
+    tenant: str
+    module: PreparedModule
+    limits: Limits
+    milli_cpus: int = 1000
+    env: dict[str, str] = {}
+    inputs: list[tuple[Input, Path]] = []
+    array: bool = False
+    function: str | None = None
+    isolate: bool = False
+    tasks: Tasks = Tasks()
+
+
 class OutputFile(msgspec.Struct, frozen=True, kw_only=True):
     """One stream of a finished attempt.
 
@@ -80,7 +118,7 @@ class RunnerReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `crashed`: the runner died under it (a signal, an abort), which says nothing about the guest; `outcome` is then
     `lost` with the signal's name. `stats` has what the runner measured; queue, build, fetch and precompile are the
-    agent's to fill in. Times are seconds since 1970.
+    agent's to fill in. `return_value`: the JSON that a function gave. Times are seconds since 1970.
     """
 
     attempt: int
@@ -93,3 +131,31 @@ class RunnerReport(msgspec.Struct, frozen=True, kw_only=True):
     crashed: bool = False
     started_at: float = 0.0
     finished_at: float = 0.0
+    return_value: str | None = None
+
+
+class RangeReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls for the tasks `first` .. `first + count - 1` that all returned and printed nothing.
+
+    `values`: the JSON of what each returned, one a line, as in `core.results.TaskRange`. `stats`: one call's, averaged.
+    `started_at` is the first one's, `finished_at` the last one's.
+    """
+
+    attempt: int
+    first: int
+    count: int
+    values: bytes
+    stats: Stats = Stats()
+    started_at: float = 0.0
+    finished_at: float = 0.0
+
+
+OnResults = Callable[[list[RunnerReport], list[RangeReport]], None]
+"""Told on the event loop, within some 10 ms of their end, many at a time."""
+
+
+class Current(msgspec.Struct, frozen=True):
+    """The task of a chunk that runs now, and since when (monotonic, this machine's clock)."""
+
+    index: int
+    started: float
