@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.scheduling.world import World, shape, task, worker
 
 from wasmgrid.core.job import TaskId
+from wasmgrid.scheduling.events import Chunked, Ended, Enqueued
 from wasmgrid.scheduling.pool import Pool
 from wasmgrid.scheduling.queue import Queue, Run
 
@@ -28,8 +29,13 @@ def drained(queue: Queue) -> list[TaskId]:
     while len(queue):
         slot = queue.groups.find(KEY)
         assert slot is not None
-        tasks.append(queue.pop(queue.groups[slot]))
+        tasks += together(*queue.pop(queue.groups[slot]))
     return tasks
+
+
+def together(first: TaskId, count: int) -> list[TaskId]:
+    """The tasks that were taken at once."""
+    return [task(first.id, first.index + more) for more in range(count)]
 
 
 def test_an_array_of_a_million_is_one_entry_however_it_comes() -> None:
@@ -62,25 +68,43 @@ def test_withdrawn_of_one_index_splits_and_what_comes_back_keeps_its_age() -> No
 
 @given(st.randoms(use_true_random=False))
 def test_a_queue_is_a_set_with_an_order(dice: Random) -> None:
-    queue, waiting = Queue(Pool()), set[TaskId]()
+    queue, waiting, sizes = Queue(Pool()), set[TaskId](), dict[int, int]()
     for _ in range(60):
         job, index, count = dice.randint(1, 3), dice.randint(0, 12), dice.randint(1, 6)
-        match dice.choice(("push", "push", "remove", "pop")):
+        match dice.choice(("push", "push", "remove", "pop", "chunk")):
             case "push":
                 queue.push(task(job, index), key=KEY, order=job, module="", count=count)
                 waiting.update(task(job, index + more) for more in range(count))
             case "remove":
-                queue.remove(task(job, index))
-                waiting.discard(task(job, index))
+                queue.remove(task(job, index), count)
+                waiting.difference_update(task(job, index + more) for more in range(count))
+            case "chunk":
+                queue.chunk(task(job), count)
+                sizes[job] = count
             case _:
                 slot = queue.groups.find(KEY)
                 if slot is not None:
-                    popped = queue.pop(queue.groups[slot])
-                    assert popped == min(waiting)
-                    waiting.remove(popped)
+                    popped = together(*queue.pop(queue.groups[slot]))
+                    first = min(waiting)
+                    assert popped == together(first, len(popped))
+                    assert 1 <= len(popped) <= sizes.get(first.id, 1)
+                    assert waiting.issuperset(popped)
+                    waiting.difference_update(popped)
         assert len(queue) == len(waiting)
         assert set(queue.tasks()) == waiting
     assert drained(queue) == sorted(waiting)
+
+
+def test_a_chunk_takes_the_room_of_one_task() -> None:
+    world = World()
+    world.join(worker("w1"))
+    world.scheduler.handle(Chunked(task(1), 400), world.now)
+    world.scheduler.handle(Enqueued(task(1), shape(cpus=2), 0, 1, count=1000), world.now)
+    placed = world.scheduler.place(world.now)
+    assert [(one.task.index, one.count) for one in placed] == [(0, 400), (400, 400)]
+    world.scheduler.handle(Ended(task(1, 400)), world.now)
+    [last] = world.scheduler.place(world.now)
+    assert (last.task.index, last.count) == (800, 200)
 
 
 def test_a_group_that_empties_leaves_nothing_behind() -> None:

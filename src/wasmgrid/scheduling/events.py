@@ -26,14 +26,22 @@ class Enqueued(msgspec.Struct, frozen=True, gc=False):
     count: int = 1
 
 
-class Withdrawn(msgspec.Struct, frozen=True, gc=False):
-    """A task no longer waits; nothing happens where it did not."""
+class Chunked(msgspec.Struct, frozen=True, gc=False):
+    """From now on up to `size` consecutive tasks of a job (the index in `task` says nothing) are placed as one."""
 
     task: TaskId
+    size: int
+
+
+class Withdrawn(msgspec.Struct, frozen=True, gc=False):
+    """A task, or the `count` tasks of its job from it on, no longer wait; nothing happens where they did not."""
+
+    task: TaskId
+    count: int = 1
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
-    """What the task held of a worker is free again; nothing happens where it held nothing."""
+    """What the task, or the chunk that begins with it, held of a worker is free again; nothing where there was none."""
 
     task: TaskId
 
@@ -77,12 +85,16 @@ class WorkerGone(msgspec.Struct, frozen=True, gc=False):
     worker_id: str
 
 
-SchedulingEvent = Enqueued | Withdrawn | Ended | Adopted | WorkerJoined | ModuleCached | WorkerGone
+SchedulingEvent = Enqueued | Chunked | Withdrawn | Ended | Adopted | WorkerJoined | ModuleCached | WorkerGone
 
 
 class Placement(msgspec.Struct, frozen=True, gc=False):
-    """A task goes to a worker, with the GPUs of these indexes; its resources are taken."""
+    """A task goes to a worker, with the GPUs of these indexes; its resources are taken.
+
+    With it go the `count - 1` after it, to run one after the other in the same place.
+    """
 
     task: TaskId
     worker_id: str
     gpus: tuple[int, ...] = ()
+    count: int = 1

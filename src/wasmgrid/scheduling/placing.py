@@ -54,16 +54,17 @@ class Placing:
         return placements
 
     def put(self, slot: int, row: int) -> None:
-        """The oldest task of the group goes to the worker in that row, where it fits."""
+        """The oldest task of the group goes to the worker in that row, where it fits, with those that go with it."""
         group = self.groups[slot]
-        pool, need, shape, task = self.pool, group.need, group.shape, self.queue.pop(group)
+        pool, need, shape = self.pool, group.need, group.shape
+        task, count = self.queue.pop(group)
         if task in self.running:  # told to wait again while it was held
             self.end(task)
         gpus = pool.gpus.pick(row, group.gpu_kind, shape.need.gpus) if shape.need.gpus else ()
         pool.take(row, need.vector, gpus)
         self.shares.take(group.tenant, need.numbers)
         self.running.add(task, Held(row, need, group.tenant, gpus, pool.now + shape.time_limit_s))
-        self.placements.append(Placement(task, pool.info_at(row).id, gpus))
+        self.placements.append(Placement(task, pool.info_at(row).id, gpus, count))
         self.placed += 1
         self._since_look += 1
         if len(self.reservations):

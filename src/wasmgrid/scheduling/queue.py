@@ -42,6 +42,7 @@ class Queue:
     def __init__(self, pool: Pool) -> None:
         self.groups = Groups(pool)
         self._runs: dict[tuple[str, int], Run | list[Run]] = {}  # a list where a job has several, by index
+        self._chunks: dict[tuple[str, int], int] = {}
         self._length = 0
         self._serial = 0
 
@@ -62,39 +63,60 @@ class Queue:
             self._add(group, task, order=order, module=module, first=first, end=end)
         return began
 
-    def remove(self, task: TaskId) -> Group | None:
-        """Take a task out; the group that it was in where that is empty now."""
-        run = self._find(task)
-        if run is None:
-            return None
-        group, index, end = self.groups[run.slot], task.index, run.end
-        self._length -= 1
-        if index == run.first:
-            run.first, run.count = index + 1, run.count - 1
+    def chunk(self, task: TaskId, size: int) -> None:
+        """How many tasks of this job go together."""
+        if size > 1:
+            self._chunks[task.kind, task.id] = size
+        else:
+            self._chunks.pop((task.kind, task.id), None)
+
+    def remove(self, task: TaskId, count: int = 1) -> list[Group]:
+        """Take out those of `count` tasks that wait; the groups that are empty now."""
+        emptied: list[Group] = []
+        first, end = task.index, task.index + count
+        known = self._runs.get((task.kind, task.id), [])
+        runs = [known] if isinstance(known, Run) else list(known)
+        if count == 1:
+            runs = [run for run in [self._find(task)] if run is not None]
+        for run in runs:
+            low, high = max(first, run.first), min(end, run.end)
+            if low < high:
+                group = self.groups[run.slot]
+                self._cut(group, run, task, low, high)
+                if self._settle(group):
+                    emptied.append(group)
+        return emptied
+
+    def _cut(self, group: Group, run: Run, task: TaskId, low: int, high: int) -> None:
+        """Take `low` .. `high - 1` out of the run, which has them."""
+        end = run.end
+        self._length -= high - low
+        if low == run.first:
+            run.first, run.count = high, end - high
             if not run.count:
                 self._forget(run, task)
-        else:
-            run.count = index - run.first
-            if index + 1 < end:
-                self._length -= end - index - 1  # `_add` counts them again
-                self._add(group, task, order=run.order, module=run.module, first=index + 1, end=end)
-        return group if self._settle(group) else None
+            return
+        run.count = low - run.first
+        if high < end:
+            self._length -= end - high  # `_add` counts them again
+            self._add(group, task, order=run.order, module=run.module, first=high, end=end)
 
     def head(self, group: Group) -> Run:
         """The oldest run of a group that waits."""
         return group.runs[0]
 
-    def pop(self, group: Group) -> TaskId:
-        """Take the oldest task of a group that waits."""
+    def pop(self, group: Group) -> tuple[TaskId, int]:
+        """Take the oldest task of a group that waits, and as many after it as go together with it."""
         run = group.runs[0]
         task = TaskId(run.kind, run.job, run.first)
-        run.first += 1
-        run.count -= 1
-        self._length -= 1
+        count = min(run.count, self._chunks.get((run.kind, run.job), 1))
+        run.first += count
+        run.count -= count
+        self._length -= count
         if not run.count:
             self._forget(run, task)
             self._settle(group)
-        return task
+        return task, count
 
     def tasks(self) -> Iterator[TaskId]:
         """Everything that waits, unordered."""
@@ -140,7 +162,7 @@ class Queue:
         return known if known is not None and known.first <= task.index < known.end else None
 
     def _forget(self, run: Run, task: TaskId) -> None:
-        """The run is over: its job has one fewer. Its last index was `task`'s, and `first` is one above."""
+        """The run is over: its job has one fewer."""
         run.serial = 0  # in its heap it stays before a run that begins where it ended
         key = (task.kind, task.id)
         known = self._runs[key]

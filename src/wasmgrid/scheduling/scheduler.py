@@ -9,6 +9,7 @@ import numpy as np
 from wasmgrid.core.job import TaskId
 from wasmgrid.scheduling.events import (
     Adopted,
+    Chunked,
     Ended,
     Enqueued,
     ModuleCached,
@@ -53,8 +54,10 @@ class Scheduler:
                 self._placing.end(task)
             case Enqueued():
                 self._enqueue(event)
-            case Withdrawn(task):
-                self._withdraw(task)
+            case Withdrawn(task, count):
+                self._withdraw(task, count)
+            case Chunked(task, size):
+                self.queue.chunk(task, size)
             case Adopted():
                 self._adopt(event)
             case WorkerJoined():
@@ -114,9 +117,8 @@ class Scheduler:
         if began is not None:
             self._placing.fresh.add(began)
 
-    def _withdraw(self, task: TaskId) -> None:
-        emptied = self.queue.remove(task)
-        if emptied is not None:
+    def _withdraw(self, task: TaskId, count: int = 1) -> None:
+        for emptied in self.queue.remove(task, count):
             self._placing.unreserve(emptied.slot)
 
     def _adopt(self, event: Adopted) -> None:
