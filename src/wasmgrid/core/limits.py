@@ -47,6 +47,7 @@ class Ceiling(msgspec.Struct, frozen=True, kw_only=True):
     input_bytes: int = 1 << 30
     stdin_bytes: int = 16 * MB
     retries: int = 100
+    tasks: int = 10_000_000
 
     def check(self, field: str, value: float | None) -> None:
         """Raise `InvalidField` where `value` of the request key `field` is over the ceiling."""

@@ -21,7 +21,7 @@ from wasmgrid.core.lifecycle import FINISHED, JobState
 from wasmgrid.core.limits import Ceiling
 from wasmgrid.protocol.events import LiveJob
 from wasmgrid.protocol.views import WAITS
-from wasmgrid.server import submission
+from wasmgrid.server import arrays, submission
 from wasmgrid.server.admission import Admission
 from wasmgrid.server.bodies import Bodies
 from wasmgrid.server.modules_in import Modules
@@ -64,6 +64,7 @@ class Service:
         """Make a request a job; it is durable when this returns. `parts` are source files that came beside the spec."""
         spec = submission.with_source(spec, parts)
         submission.check(spec, self.ceiling)
+        spec, tasks = await arrays.sized(spec, self.store.blobs, self.ceiling)
         source, module_sha256 = await self._code(spec, parts)
         stdin = await self._stdin(spec)
         for at, each in enumerate(spec.inputs):
@@ -75,6 +76,7 @@ class Service:
             tenant=self.tenant,
             spec=stored,
             state=JobState.QUEUED if source is None else JobState.BUILDING,
+            task_count=tasks,
             module_sha256=module_sha256,
             idempotency_key=spec.idempotency_key,
             request_sha256=submission.request_digest(stored) if spec.idempotency_key is not None else None,
@@ -197,9 +199,9 @@ class Service:
                 raise submission.module_missing(spec.module_sha256 or "")
             return None, spec.module_sha256
         if submission.is_large(spec.source, parts):
-            packed = await asyncio.to_thread(submission.pack, spec.source, parts, self.ceiling)
+            packed = await asyncio.to_thread(submission.pack, spec.source, parts, self.ceiling, spec.function)
         else:
-            packed = submission.pack(spec.source, parts, self.ceiling)
+            packed = submission.pack(spec.source, parts, self.ceiling, spec.function)
         if isinstance(packed, submission.ReadyModule):
             return None, await self.modules.add(packed.data)
         await self.store.blobs.put(packed.blob, expected=packed.ref.sha256, max_bytes=len(packed.blob))

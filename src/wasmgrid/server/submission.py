@@ -16,6 +16,7 @@ from wasmgrid.core.limits import Ceiling
 from wasmgrid.core.paths import check_guest, check_relative
 from wasmgrid.core.units import format_bytes
 from wasmgrid.core.worker import check_labels
+from wasmgrid.server import arrays
 from wasmgrid.store.rows import JobRow, NewJob, OpenJob, Submitted
 
 ASSIGNMENT_BYTES = 256 * 1024  # args, env and input paths travel in one frame with every assignment
@@ -60,6 +61,7 @@ def check(spec: JobSpec, ceiling: Ceiling) -> None:
         check_labels(labels, field=field)
     _check_words(spec)
     _check_inputs(spec)
+    arrays.check(spec)
 
 
 def _check_times(spec: JobSpec, ceiling: Ceiling) -> None:
@@ -134,8 +136,13 @@ def is_large(source: Source, parts: Mapping[str, bytes]) -> bool:
     return len(contents) > 100 or sum(map(_length, contents)) > THREAD_BYTES
 
 
-def pack(source: Source, parts: Mapping[str, bytes], ceiling: Ceiling) -> PackedSource | ReadyModule:
-    """A source checked, its language inferred. Raises what `check_source`, `infer` and `check_flags` raise."""
+def pack(
+    source: Source, parts: Mapping[str, bytes], ceiling: Ceiling, function: str | None = None
+) -> PackedSource | ReadyModule:
+    """A source checked, its language inferred. Raises what `check_source`, `infer` and `check_flags` raise.
+
+    `function`: the one that its module is to offer for calls.
+    """
     files = _files_of(source, parts)
     if not any(files.values()):  # no request at all: 400
         raise InvalidRequest(
@@ -156,6 +163,7 @@ def pack(source: Source, parts: Mapping[str, bytes], ceiling: Ceiling) -> Packed
         language=language,
         entry=entry,
         build_flags=source.build_flags,
+        function=function,
         paths=sorted(files)[:SHOWN_PATHS],  # it travels in frames: of very many only the first are named
         bytes=sum(map(len, files.values())),
     )
