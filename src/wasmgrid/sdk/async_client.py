@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 import httpx
 
 from wasmgrid import __version__
 from wasmgrid.core.errors import Unreachable, WasmgridError
 from wasmgrid.core.job import JobSpec
-from wasmgrid.sdk import calls, endpoint, steps, views
+from wasmgrid.sdk import arrays, calls, endpoint, steps, views
 from wasmgrid.sdk.blobs import CHUNK_BYTES, Blob
 from wasmgrid.sdk.calls import Call, Download, JobId, Request, Stream
 from wasmgrid.sdk.client import CONNECT_S, SILENCE_S, TIMEOUT_S
 from wasmgrid.sdk.problems import error_of
 from wasmgrid.sdk.servers import AWAY, Servers, all_away, trusted, unreachable
-from wasmgrid.sdk.sse import EventParser
+from wasmgrid.sdk.taskviews import Submitted, Value
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ class AsyncClient:
 
     async def stream(self, call: Stream[T]) -> AsyncIterator[T]:
         """What the server says, as it says it; ends when the server ends it, or with `Unreachable` in the middle."""
-        parser = EventParser()
+        parser = call.parser()
         async with self._opened(call, timeout_s=SILENCE_S) as response:
             async for chunk in self._chunks(response):
                 for event in parser.feed(chunk):
@@ -164,6 +164,41 @@ class AsyncClient:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    # -- many tasks, many jobs ----------------------------------------------------------------------------------------
+
+    async def submit_many(self, specs: Sequence[JobSpec], blobs: Mapping[str, Blob] | None = None) -> list[Submitted]:
+        """Submit many jobs, up to 1,000 in one commit; each is a job, or the error for which it was not taken."""
+        return await self.run(steps.submit_many(specs, blobs or {}))
+
+    async def tasks(
+        self, job_id: JobId, *, failed: bool = False, outcome: str | None = None
+    ) -> AsyncIterator[views.Result]:
+        """The tasks of a job that have ended, by index, fetched as they are asked for."""
+        cursor: str | int | None = None
+        while True:
+            page = await self.send(arrays.tasks(job_id, failed=failed, outcome=outcome, cursor=cursor))
+            for task in page.tasks:
+                yield task
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def task(self, job_id: JobId, index: int) -> views.Result:
+        """How one task of a job ended; raises `NotFound` where it has not."""
+        return await self.send(arrays.task(job_id, index))
+
+    def results(self, job_id: JobId, *, follow: bool = False, failed: bool = False) -> AsyncIterator[views.Result]:
+        """Every task's result in the order of their ends, one at a time; until the job's end, where `follow`."""
+        return self.stream(arrays.results(job_id, views.Result, follow=follow, failed=failed))
+
+    def values(self, job_id: JobId, *, follow: bool = False) -> AsyncIterator[Value]:
+        """What a function gave for each of its inputs, in the order of their ends; nothing else of a result."""
+        return self.stream(arrays.results(job_id, Value, follow=follow, values=True))
+
+    async def rerun(self, job_id: JobId, *, failed: bool = False, **overrides: Any) -> views.Job:
+        """Submit a job again, as a new one; `failed`: only its tasks that did not succeed, under their indexes."""
+        return await self.send(arrays.rerun(job_id, failed=failed, overrides=overrides))
 
     # -- one exchange -------------------------------------------------------------------------------------------------
 
@@ -241,7 +276,7 @@ class AsyncClient:
 
 def _is_stream(response: httpx.Response) -> bool:
     content_type: str = response.headers.get("content-type", "")
-    return content_type.startswith("text/event-stream")
+    return content_type.startswith(("text/event-stream", "application/x-ndjson"))
 
 
 async def _chunks_of(blob: Blob) -> AsyncIterator[bytes]:

@@ -48,7 +48,12 @@ def of_temporary(file: IO[bytes]) -> Blob:
     for chunk in _rewound(file):
         digest.update(chunk)
         size += len(chunk)
-    blob = Blob(digest.hexdigest(), size, lambda: _rewound(file))
+    return kept(file, digest.hexdigest(), size)
+
+
+def kept(file: IO[bytes], sha256: str, size: int) -> Blob:
+    """A blob out of an open temporary file whose digest and size are known; it is closed when the blob is gone."""
+    blob = Blob(sha256, size, lambda: _rewound(file))
     weakref.finalize(blob, file.close)
     return blob
 

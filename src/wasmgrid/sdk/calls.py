@@ -4,63 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
-from urllib.parse import quote, urlencode
+from dataclasses import replace
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
-from wasmgrid.core.errors import ProtocolMismatch
 from wasmgrid.core.job import JobSpec
 from wasmgrid.sdk import views
 from wasmgrid.sdk.blobs import Blob
 from wasmgrid.sdk.multipart import submission
+from wasmgrid.sdk.request import Call as Call  # noqa: PLC0414 -- said as calls.Call
+from wasmgrid.sdk.request import Download as Download  # noqa: PLC0414 -- said as calls.Download
+from wasmgrid.sdk.request import JobId as JobId  # noqa: PLC0414 -- said as calls.JobId
+from wasmgrid.sdk.request import Request as Request  # noqa: PLC0414 -- said as calls.Request
+from wasmgrid.sdk.request import Stream as Stream  # noqa: PLC0414 -- said as calls.Stream
+from wasmgrid.sdk.request import json_of, of_job, understood, waiting
 from wasmgrid.sdk.sse import Event
 
 T = TypeVar("T")
-JobId = int | str  # a number, or "last"
 
 WAIT_S = 30.0  # one long poll; a client asks again for as long as it wants to wait
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """A request as every call has it. `wait_s` is how long the server may hold it before it answers."""
-
-    method: str
-    path: str
-    query: Mapping[str, object] = field(default_factory=dict)
-    body: bytes | Blob = b""
-    content_type: str = "application/json"
-    wait_s: float = 0.0
-    last_event_id: str | None = None  # of a stream that was cut off
-    repeatable: bool = True  # sending it twice does what sending it once does
-
-    @property
-    def target(self) -> str:
-        """Path and query, escaped."""
-        given = {key: value for key, value in self.query.items() if value is not None}
-        return self.path + ("?" + urlencode(given, doseq=True) if given else "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call(Request, Generic[T]):
-    """A request with one answer; `decode` reads its body, `absent` is the answer where the server says 404."""
-
-    decode: Callable[[bytes], T]
-    absent: T | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stream(Request, Generic[T]):
-    """A request whose answer is server-sent events; `decode` gives None for an event that means nothing here."""
-
-    decode: Callable[[Event], T | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Download(Request):
-    """A request whose answer is bytes, however many."""
 
 
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,17 +49,17 @@ def submit(spec: JobSpec, *, wait_s: float = 0.0) -> Call[views.Job]:
     return Call(
         method="POST",
         path="/v1/jobs",
-        query=_waiting(wait_s),
+        query=waiting(wait_s),
         body=body,
         content_type=content_type,
         wait_s=wait_s,
-        decode=_json(views.Job),
+        decode=json_of(views.Job),
     )
 
 
 def job(job_id: JobId, *, wait_s: float = 0.0) -> Call[views.Job]:
     """One job; with `wait_s` the answer comes when it is finished, or after that."""
-    return Call(method="GET", path=_of(job_id), query=_waiting(wait_s), wait_s=wait_s, decode=_json(views.Job))
+    return Call(method="GET", path=of_job(job_id), query=waiting(wait_s), wait_s=wait_s, decode=json_of(views.Job))
 
 
 def raw(call: Call[Any]) -> Call[bytes]:
@@ -108,58 +72,59 @@ def jobs(
 ) -> Call[views.JobPage]:
     """Some jobs, newest first."""
     query = {"state": state, "name": name, "limit": limit, "cursor": cursor}
-    return Call(method="GET", path="/v1/jobs", query=query, decode=_json(views.JobPage))
+    return Call(method="GET", path="/v1/jobs", query=query, decode=json_of(views.JobPage))
 
 
 def cancel(job_id: JobId) -> Call[views.Job | None]:
     """Ask for a job's end; it is finished soon after."""
-    return Call(method="POST", path=_of(job_id, "cancel"), decode=_optional_json(views.Job))
+    return Call(method="POST", path=of_job(job_id, "cancel"), decode=_optional_json(views.Job))
 
 
 def why(job_id: JobId) -> Call[views.Why]:
     """Why a job is where it is, per worker."""
-    return Call(method="GET", path=_of(job_id, "why"), decode=_json(views.Why))
+    return Call(method="GET", path=of_job(job_id, "why"), decode=json_of(views.Why))
 
 
 def attempts(job_id: JobId) -> Call[views.Attempts]:
     """All attempts of a job that ended, oldest first."""
-    return Call(method="GET", path=_of(job_id, "attempts"), decode=_json(views.Attempts))
+    return Call(method="GET", path=of_job(job_id, "attempts"), decode=json_of(views.Attempts))
 
 
 def diagnostics(job_id: JobId) -> Call[str]:
     """What the compiler said, verbatim."""
-    return Call(method="GET", path=_of(job_id, "diagnostics"), decode=lambda body: body.decode("utf-8", "replace"))
+    return Call(method="GET", path=of_job(job_id, "diagnostics"), decode=lambda body: body.decode("utf-8", "replace"))
 
 
-def artifacts(job_id: JobId) -> Call[views.Artifacts]:
-    """The files that a job's task left."""
-    return Call(method="GET", path=_of(job_id, "artifacts"), decode=_json(views.Artifacts))
+def artifacts(job_id: JobId, *, index: int | None = None) -> Call[views.Artifacts]:
+    """The files that a job's task left; `index` says which task's, where there are many."""
+    query = {"index": index}
+    return Call(method="GET", path=of_job(job_id, "artifacts"), query=query, decode=json_of(views.Artifacts))
 
 
 def workers() -> Call[views.Workers]:
     """All workers."""
-    return Call(method="GET", path="/v1/workers", decode=_json(views.Workers))
+    return Call(method="GET", path="/v1/workers", decode=json_of(views.Workers))
 
 
 def worker_action(worker_id: str, action: str) -> Call[views.Worker]:
     """`drain`, `cordon` or `uncordon` a worker; it as it is then."""
-    return Call(method="POST", path=f"/v1/workers/{quote(worker_id, safe='')}/{action}", decode=_json(views.Worker))
+    return Call(method="POST", path=f"/v1/workers/{quote(worker_id, safe='')}/{action}", decode=json_of(views.Worker))
 
 
 def join() -> Call[views.Join]:
     """How workers reach this grid's fabric."""
-    return Call(method="GET", path="/v1/join", decode=_json(views.Join))
+    return Call(method="GET", path="/v1/join", decode=json_of(views.Join))
 
 
 def credentials() -> Call[views.Credentials]:
     """Every credential that was made, the revoked ones too; never a secret."""
-    return Call(method="GET", path="/v1/credentials", decode=_json(views.Credentials))
+    return Call(method="GET", path="/v1/credentials", decode=json_of(views.Credentials))
 
 
 def add_credential(name: str, kind: str, public_key: str) -> Call[views.Join]:
     """Register the public half of a credential (`kind` is worker or server); how its holder reaches the fabric."""
     body = msgspec.json.encode({"kind": kind, "name": name, "public_key": public_key})
-    return Call(method="POST", path="/v1/credentials", body=body, repeatable=False, decode=_json(views.Join))
+    return Call(method="POST", path="/v1/credentials", body=body, repeatable=False, decode=json_of(views.Join))
 
 
 def revoke_credential(name: str) -> Call[None]:
@@ -174,17 +139,17 @@ def authorization() -> Call[str]:
 
 def grid() -> Call[views.Grid]:
     """The server that answers, and which one leads."""
-    return Call(method="GET", path="/v1/grid", decode=_json(views.Grid))
+    return Call(method="GET", path="/v1/grid", decode=json_of(views.Grid))
 
 
 def toolchains() -> Call[views.Toolchains]:
     """What the workers can compile."""
-    return Call(method="GET", path="/v1/toolchains", decode=_json(views.Toolchains))
+    return Call(method="GET", path="/v1/toolchains", decode=json_of(views.Toolchains))
 
 
 def version() -> Call[views.Version]:
     """The server's version."""
-    return Call(method="GET", path="/v1/version", decode=_json(views.Version))
+    return Call(method="GET", path="/v1/version", decode=json_of(views.Version))
 
 
 def ready() -> Call[None]:
@@ -194,7 +159,7 @@ def ready() -> Call[None]:
 
 def prune(policy: Mapping[str, Any]) -> Call[dict[str, Any]]:
     """Remove what is old; the answer counts what went."""
-    return Call(method="POST", path="/v1/prune", body=msgspec.json.encode(policy), decode=_json(dict[str, Any]))
+    return Call(method="POST", path="/v1/prune", body=msgspec.json.encode(policy), decode=json_of(dict[str, Any]))
 
 
 def has_blob(kind: str, sha256: str) -> Call[bool]:
@@ -214,64 +179,45 @@ def put_blob(kind: str, blob: Blob) -> Call[None]:
     )
 
 
-def logs(job_id: JobId, *, follow: bool = True, after: str | None = None) -> Stream[LogChunk]:
+def logs(job_id: JobId, *, follow: bool = True, after: str | None = None, index: int | None = None) -> Stream[LogChunk]:
     """Output from its beginning or `after` a chunk's id, as it comes where `follow`; the last chunk is `end`."""
-    query = {"follow": str(follow).lower()}
-    return Stream(method="GET", path=_of(job_id, "logs"), query=query, last_event_id=after or None, decode=_log_chunk)
+    query = {"follow": str(follow).lower(), "index": index}
+    path = of_job(job_id, "logs")
+    return Stream(method="GET", path=path, query=query, last_event_id=after or None, decode=_log_chunk)
 
 
 def events(job_id: JobId) -> Stream[views.Job]:
     """The job now, and again after every change, until it is finished."""
-    return Stream(method="GET", path=_of(job_id, "events"), decode=_job_event)
+    return Stream(method="GET", path=of_job(job_id, "events"), decode=_job_event)
 
 
 def module(job_id: JobId) -> Download:
     """The module that ran."""
-    return Download(method="GET", path=_of(job_id, "module"))
+    return Download(method="GET", path=of_job(job_id, "module"))
 
 
-def output(job_id: JobId, stream: str) -> Download:
+def output(job_id: JobId, stream: str, *, index: int | None = None) -> Download:
     """All that was kept of stdout or stderr (`stream`)."""
-    return Download(method="GET", path=_of(job_id, stream))
+    return Download(method="GET", path=of_job(job_id, stream), query={"index": index})
 
 
-def artifact(job_id: JobId, path: str) -> Download:
+def artifact(job_id: JobId, path: str, *, index: int | None = None) -> Download:
     """One file that a job's task left."""
-    return Download(method="GET", path=_of(job_id, "artifacts", *path.split("/")))
+    return Download(method="GET", path=of_job(job_id, "artifacts", *path.split("/")), query={"index": index})
 
 
 def input_of(job_id: JobId, number: int) -> Download:
     """One input of a job, as it was sent: a file, or a tar archive."""
-    return Download(method="GET", path=_of(job_id, "inputs", str(number)))
+    return Download(method="GET", path=of_job(job_id, "inputs", str(number)))
 
 
 def stdin(job_id: JobId) -> Download:
     """The standard input of a job, as it was sent."""
-    return Download(method="GET", path=_of(job_id, "stdin"))
-
-
-def _of(job_id: JobId, *parts: str) -> str:
-    return "/".join(["/v1/jobs", *(quote(str(part), safe="") for part in (job_id, *parts))])
-
-
-def _waiting(wait_s: float) -> dict[str, object]:
-    return {"wait": f"{wait_s:g}"} if wait_s else {}
-
-
-def _json(kind: type[T]) -> Callable[[bytes], T]:
-    return lambda body: _understood(body, kind)
+    return Download(method="GET", path=of_job(job_id, "stdin"))
 
 
 def _optional_json(kind: type[T]) -> Callable[[bytes], T | None]:
-    return lambda body: _understood(body, kind) if body.strip() else None
-
-
-def _understood(body: bytes | str, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        hint = "is that address a wasmgrid server, of this version? wasmgrid version"
-        raise ProtocolMismatch(f"the server's answer is not understood: {error}", hint=hint) from error
+    return lambda body: understood(body, kind) if body.strip() else None
 
 
 class _LogData(msgspec.Struct, frozen=True, kw_only=True):
@@ -284,10 +230,10 @@ class _LogData(msgspec.Struct, frozen=True, kw_only=True):
 def _log_chunk(event: Event) -> LogChunk | None:
     if event.type not in {"stdout", "stderr", "restart", "end"}:
         return None
-    said = _understood(event.data, _LogData)
+    said = understood(event.data, _LogData)
     data = said.base64 if said.base64 is not None else said.data.encode()
     return LogChunk(stream=event.type, offset=said.offset, data=data, state=said.state or "", id=event.id)
 
 
 def _job_event(event: Event) -> views.Job | None:
-    return _understood(event.data, views.Job) if event.type == "job" else None
+    return understood(event.data, views.Job) if event.type == "job" else None

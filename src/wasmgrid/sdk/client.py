@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 
-from wasmgrid import __version__
 from wasmgrid.core.errors import Unreachable, WasmgridError
 from wasmgrid.core.job import JobSpec
-from wasmgrid.sdk import calls, endpoint, steps, views
-from wasmgrid.sdk.blobs import CHUNK_BYTES, Blob
+from wasmgrid.sdk import arrays, calls, endpoint, steps, views
+from wasmgrid.sdk.blobs import Blob
 from wasmgrid.sdk.calls import Call, Download, JobId, Request, Stream
 from wasmgrid.sdk.problems import error_of
 from wasmgrid.sdk.servers import AWAY, Servers, all_away, trusted, unreachable
-from wasmgrid.sdk.sse import EventParser
+from wasmgrid.sdk.taskviews import Submitted, Value
+from wasmgrid.sdk.transport import CONNECT_S as CONNECT_S  # noqa: PLC0414 -- said as client.CONNECT_S
+from wasmgrid.sdk.transport import Transport
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 TIMEOUT_S = 30.0  # for an answer, beyond what the call lets the server wait
-CONNECT_S = 5.0
 SILENCE_S = 60.0  # a stream that says nothing for so long is opened again by whoever follows it
 
 
@@ -47,8 +47,7 @@ class Client:
     ) -> None:
         found = endpoint.find(url, token, ca)
         self.servers = Servers(found.urls)
-        self._tls = trusted(found)
-        self._token = found.token
+        self._transport = Transport(self.servers, trusted(found), found.token)
         self._timeout_s = timeout_s
         self._kept: http.client.HTTPConnection | None = None
 
@@ -94,9 +93,9 @@ class Client:
 
     def stream(self, call: Stream[T]) -> Iterator[T]:
         """What the server says, as it says it; ends when the server ends it, or with `Unreachable` in the middle."""
-        parser = EventParser()
+        parser = call.parser()
         with self._opened(call, timeout_s=SILENCE_S) as response:
-            while chunk := self._piece(response.read1):
+            while chunk := self._transport.piece(response.read1):
                 for event in parser.feed(chunk):
                     said = call.decode(event)
                     if said is not None:
@@ -106,7 +105,7 @@ class Client:
         """Write the answer's bytes to `into`; returns how many there were."""
         size = 0
         with self._opened(call, timeout_s=self._timeout_s) as response:
-            while chunk := self._piece(response.read):
+            while chunk := self._transport.piece(response.read):
                 into.write(chunk)
                 size += len(chunk)
         return size
@@ -163,6 +162,38 @@ class Client:
             if cursor is None:
                 return
 
+    # -- many tasks, many jobs ----------------------------------------------------------------------------------------
+
+    def submit_many(self, specs: Sequence[JobSpec], blobs: Mapping[str, Blob] | None = None) -> list[Submitted]:
+        """Submit many jobs, up to 1,000 in one commit; each is a job, or the error for which it was not taken."""
+        return self.run(steps.submit_many(specs, blobs or {}))
+
+    def tasks(self, job_id: JobId, *, failed: bool = False, outcome: str | None = None) -> Iterator[views.Result]:
+        """The tasks of a job that have ended, by index, fetched as they are asked for."""
+        cursor: str | int | None = None
+        while True:
+            page = self.send(arrays.tasks(job_id, failed=failed, outcome=outcome, cursor=cursor))
+            yield from page.tasks
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def task(self, job_id: JobId, index: int) -> views.Result:
+        """How one task of a job ended; raises `NotFound` where it has not."""
+        return self.send(arrays.task(job_id, index))
+
+    def results(self, job_id: JobId, *, follow: bool = False, failed: bool = False) -> Iterator[views.Result]:
+        """Every task's result in the order of their ends, one at a time; until the job's end, where `follow`."""
+        return self.stream(arrays.results(job_id, views.Result, follow=follow, failed=failed))
+
+    def values(self, job_id: JobId, *, follow: bool = False) -> Iterator[Value]:
+        """What a function gave for each of its inputs, in the order of their ends; nothing else of a result."""
+        return self.stream(arrays.results(job_id, Value, follow=follow, values=True))
+
+    def rerun(self, job_id: JobId, *, failed: bool = False, **overrides: Any) -> views.Job:
+        """Submit a job again, as a new one; `failed`: only its tasks that did not succeed, under their indexes."""
+        return self.send(arrays.rerun(job_id, failed=failed, overrides=overrides))
+
     # -- one exchange -------------------------------------------------------------------------------------------------
 
     def _anywhere(self, request: Request, attempt: Callable[[], R]) -> R:
@@ -200,30 +231,11 @@ class Client:
             self.close()  # a kept connection may turn out to be closed only once the request may have arrived
         if self._kept is not None:
             try:
-                return self._ask(self._kept, request)
+                return self._transport.ask(self._kept, request, self._timeout_s)
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
                 self.close()
-        self._kept = self._connect()
-        return self._ask(self._kept, request)
-
-    def _ask(
-        self, connection: http.client.HTTPConnection, request: Request, timeout_s: float | None = None
-    ) -> http.client.HTTPResponse:
-        if connection.sock is not None:
-            connection.sock.settimeout((timeout_s or self._timeout_s) + request.wait_s)
-        target = self.servers.parts.path.rstrip("/") + request.target
-        body: Any = request.body or None
-        headers = self._headers(request)
-        if isinstance(request.body, Blob):
-            headers["Content-Length"] = str(request.body.size)
-            body = request.body.chunks()
-        try:
-            connection.request(request.method, target, body=body, headers=headers)
-        except (BrokenPipeError, ConnectionResetError):
-            # The server may have refused a large body before its end and said why.
-            if not isinstance(request.body, Blob):
-                raise
-        return connection.getresponse()
+        self._kept = self._transport.connect()
+        return self._transport.ask(self._kept, request, self._timeout_s)
 
     @contextmanager
     def _opened(self, request: Request, *, timeout_s: float) -> Iterator[http.client.HTTPResponse]:
@@ -239,44 +251,12 @@ class Client:
             connection.close()
 
     def _open(self, request: Request, timeout_s: float) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        connection = self._connect()
+        connection = self._transport.connect()
         try:
-            response = self._piece(lambda _: self._ask(connection, request, timeout_s))
+            response = self._transport.piece(lambda _: self._transport.ask(connection, request, timeout_s))
             if response.status >= 300:
-                raise error_of(response.status, self._piece(response.read))
+                raise error_of(response.status, self._transport.piece(response.read))
         except BaseException:
             connection.close()
             raise
         return connection, response
-
-    def _piece(self, read: Callable[[int], R]) -> R:
-        """What `read` gives of the network; its errors are the server's, those of whoever takes the bytes are not."""
-        try:
-            return read(CHUNK_BYTES)
-        except (OSError, http.client.HTTPException) as error:
-            raise unreachable(self.url, error) from error
-
-    def _connect(self) -> http.client.HTTPConnection:
-        parts = self.servers.parts
-        host = parts.hostname or "127.0.0.1"
-        connection = (
-            http.client.HTTPSConnection(host, parts.port, timeout=CONNECT_S, context=self._tls)
-            if parts.scheme == "https"
-            else http.client.HTTPConnection(host, parts.port, timeout=CONNECT_S)
-        )
-        try:
-            connection.connect()
-        except OSError as error:
-            connection.close()
-            raise unreachable(self.url, error, asked=False) from error
-        return connection
-
-    def _headers(self, request: Request) -> dict[str, str]:
-        headers = {"User-Agent": f"wasmgrid/{__version__}", "Accept": "*/*"}
-        if request.body:
-            headers["Content-Type"] = request.content_type
-        if request.last_event_id:
-            headers["Last-Event-ID"] = request.last_event_id
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        return headers

@@ -15,10 +15,10 @@ _BLANK = JobSpec()
 def submission(spec: JobSpec) -> tuple[bytes, str]:
     """(body, content type) of a request."""
     if spec.source is None or _source_bytes(spec.source) <= INLINE_SOURCE_BYTES:
-        return _given(spec), "application/json"
+        return given(spec), "application/json"
     boundary = os.urandom(16).hex()
     bare = msgspec.structs.replace(spec, source=msgspec.structs.replace(spec.source, files={}))
-    parts = [_part(boundary, 'name="spec"', "application/json", _given(bare))]
+    parts = [_part(boundary, 'name="spec"', "application/json", given(bare))]
     for path, content in spec.source.files.items():
         data = content.encode() if isinstance(content, str) else content.base64
         name = f'name="source"; filename="{_quoted(path)}"'
@@ -26,8 +26,11 @@ def submission(spec: JobSpec) -> tuple[bytes, str]:
     return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f"multipart/form-data; boundary={boundary}"
 
 
-def _given(spec: JobSpec) -> bytes:
-    # What has its default is left out, so that a server that does not know a new key yet takes the request.
+def given(spec: JobSpec) -> bytes:
+    """A request as JSON.
+
+    What has its default is left out, so that a server that does not know a new key yet takes the request.
+    """
     return msgspec.json.encode(
         {key: value for key in spec.__struct_fields__ if (value := getattr(spec, key)) != getattr(_BLANK, key)}
     )

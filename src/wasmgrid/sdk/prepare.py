@@ -9,12 +9,13 @@ from typing import Any
 
 from wasmgrid.core.digest import is_sha256
 from wasmgrid.core.errors import InvalidField, TooLarge
-from wasmgrid.core.job import Input, JobSpec, Source
+from wasmgrid.core.job import Input, JobSpec, Lines, Source
 from wasmgrid.core.limits import Ceiling
 from wasmgrid.core.units import format_bytes
 from wasmgrid.sdk import blobs, packing
 from wasmgrid.sdk.blobs import Blob
 from wasmgrid.sdk.given import GivenInput
+from wasmgrid.sdk.lines import GivenLines
 
 WASM_MAGIC = b"\0asm"
 
@@ -35,13 +36,15 @@ def job(
     entry: str | None = None,
     build_flags: Iterable[str] = (),
     inputs: Iterable[GivenInput] = (),
+    lines: GivenLines | None = None,
     ceiling: Ceiling | None = None,
     **fields: Any,
 ) -> Prepared:
     """A job that runs `program`: a source file, a project's directory, a .wasm, a module's digest, or the bytes
     of a source or a module (`file_name`: what that source is called).
 
-    `fields` are those of `JobSpec` (`cpus=1`, `args=[...]`). Raises `InvalidPath`, `InvalidField` or `TooLarge`.
+    `lines` (`sdk.lines` makes them) gives one of them to each task of an array. `fields` are those of `JobSpec`
+    (`cpus=1`, `args=[...]`, `array="0-99"`). Raises `InvalidPath`, `InvalidField` or `TooLarge`.
     """
     most = ceiling or Ceiling()
     sent: dict[str, Blob] = {}
@@ -50,6 +53,10 @@ def job(
         packed, blob = packing.pack_input(one.path, one.guest, writable=one.writable, ceiling=most)
         given.append(packed)
         sent[blob.sha256] = blob
+    if lines is not None:
+        _check_size(lines.blob, most)
+        sent[lines.blob.sha256] = lines.blob
+        fields["lines"] = Lines(sha256=lines.blob.sha256, use=lines.use)
     if isinstance(program, str) and is_sha256(program) and not Path(program).exists():
         return Prepared(JobSpec(module_sha256=program, inputs=given, **fields), sent)
     module = _module(program, most)
@@ -68,6 +75,11 @@ def job(
         build_flags=list(build_flags),
     )
     return Prepared(JobSpec(source=source, inputs=given, **fields), sent)
+
+
+def _check_size(blob: Blob, most: Ceiling) -> None:
+    if blob.size > most.input_bytes:
+        raise TooLarge(f"the lines are over {format_bytes(most.input_bytes)}", field="lines")
 
 
 def _module(program: str | Path | bytes, most: Ceiling) -> Blob | None:

@@ -6,18 +6,26 @@ of calls is here, and how they are sent is the clients' affair.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+import os
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import Any, TypeVar
 
-from wasmgrid.core.errors import InputNotFound, ModuleNotFound
+import msgspec
+
+from wasmgrid.core.errors import InputNotFound, ModuleNotFound, WasmgridError
 from wasmgrid.core.job import JobSpec
-from wasmgrid.sdk import calls, views
+from wasmgrid.sdk import arrays, calls, views
 from wasmgrid.sdk.blobs import Blob
 from wasmgrid.sdk.calls import Call, JobId
+from wasmgrid.sdk.multipart import given
+from wasmgrid.sdk.problems import Problem, error_named
+from wasmgrid.sdk.taskviews import Batch, Submitted
 
 T = TypeVar("T")
 Steps = Generator[Call[Any], Any, T]
+
+_BATCH_BYTES = 16 << 20  # of requests in one body; a server takes 24 MiB
 
 
 def submit(spec: JobSpec, blobs: Mapping[str, Blob], *, wait_s: float = 0.0) -> Steps[views.Job]:
@@ -51,7 +59,63 @@ def wait(job_id: JobId, timeout_s: float | None) -> Steps[views.Job]:
 
 
 def _upload_inputs(spec: JobSpec, blobs: Mapping[str, Blob]) -> Steps[None]:
-    for given in spec.inputs:
-        blob = blobs.get(given.sha256)
+    named = [each.sha256 for each in spec.inputs] + ([spec.lines.sha256] if spec.lines is not None else [])
+    for sha256 in named:
+        blob = blobs.get(sha256)
         if blob is not None and not (yield calls.has_blob("inputs", blob.sha256)):
             yield calls.put_blob("inputs", blob)
+
+
+def submit_many(specs: Sequence[JobSpec], blobs: Mapping[str, Blob]) -> Steps[list[Submitted]]:
+    """Submit many jobs, up to 1,000 in one commit; each is a job, or the error for which it was not taken."""
+    keyed = [
+        spec if spec.idempotency_key else msgspec.structs.replace(spec, idempotency_key=os.urandom(16).hex())
+        for spec in specs
+    ]
+    found: list[Submitted] = []
+    for some in _batches(keyed):
+        found += yield from _submit_batch(some, blobs)
+    return found
+
+
+def _submit_batch(specs: Sequence[JobSpec], blobs: Mapping[str, Blob]) -> Steps[list[Submitted]]:
+    """One batch; those for which bytes were missing go again by themselves, with their bytes."""
+    answer: Batch = yield arrays.submit_batch(specs)
+    found: list[Submitted] = []
+    for spec, item in zip(specs, answer.jobs, strict=True):
+        error = _error_of(item.error)
+        if item.job is not None:
+            found.append(item.job)
+        elif isinstance(error, ModuleNotFound | InputNotFound) and blobs:
+            found.append((yield from _alone(spec, blobs)))
+        else:
+            found.append(error)
+    return found
+
+
+def _alone(spec: JobSpec, blobs: Mapping[str, Blob]) -> Steps[Submitted]:
+    try:
+        return (yield from submit(spec, blobs))
+    except WasmgridError as error:
+        return error
+
+
+def _batches(specs: Sequence[JobSpec]) -> Iterator[list[JobSpec]]:
+    """Neither too many nor too large for one body."""
+    some: list[JobSpec] = []
+    size = 0
+    for spec in specs:
+        weight = len(given(spec))
+        if some and (len(some) == arrays.MOST_JOBS or size + weight > _BATCH_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(spec)
+        size += weight
+    if some:
+        yield some
+
+
+def _error_of(problem: Problem | None) -> WasmgridError:
+    said = problem or Problem()
+    message = said.detail or said.title or "the server did not say why"
+    return error_named(said.code or "internal", message, hint=said.hint, field=said.field)

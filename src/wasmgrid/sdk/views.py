@@ -17,6 +17,7 @@ from wasmgrid.core.lifecycle import FINISHED
 from wasmgrid.core.outcome import Outcome, OutcomeKind, process_exit_code
 from wasmgrid.core.resources import Resources
 from wasmgrid.core.worker import Cache, Gpu, Toolchain
+from wasmgrid.sdk.counts import Counts
 
 WASMGRID_FAILED = 125  # the exit code of wasmgrid's own failures
 
@@ -95,6 +96,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     queue_timeout_s: float | None = None
     total_timeout_s: float | None = None
     output_limit_bytes: int = 0
+    array: str | None = None
+    function: str | None = None
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,10 +123,22 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def process_exit_code(self) -> int:
-        """What a command that waited for this job exits with."""
+        """What a command that waited for this job exits with: of an array 0 where every task succeeded, else 1."""
+        if self.is_array:
+            return {"succeeded": 0, "cancelled": 130}.get(self.state, 1)
         if self.result is not None:
             return self.result.process_exit_code
         return {"succeeded": 0, "cancelled": 130}.get(self.state, WASMGRID_FAILED)
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it was asked for as many tasks; it may have just one of them."""
+        return self.spec.array is not None
+
+    @property
+    def counts(self) -> Counts:
+        """How many of its tasks succeeded, failed, ..."""
+        return Counts.of(self.task_counts, self.task_count)
 
     @property
     def done(self) -> bool:

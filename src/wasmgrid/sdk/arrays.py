@@ -1,0 +1,105 @@
+"""Calls about many tasks and many jobs: results as they come, the tasks of an array, a run again, a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import msgspec
+
+from wasmgrid.core.job import JobSpec
+from wasmgrid.sdk import taskviews, views
+from wasmgrid.sdk.multipart import given
+from wasmgrid.sdk.ndjson import LineParser
+from wasmgrid.sdk.request import Call, JobId, Stream, json_of, of_job, understood, waiting
+
+T = TypeVar("T")
+
+MOST_JOBS = 1000  # of one batch
+PAGE = 1000  # tasks
+
+
+def submit_batch(specs: Sequence[JobSpec], *, wait_s: float = 0.0) -> Call[taskviews.Batch]:
+    """Submit up to `MOST_JOBS` jobs in one commit, or none where the request as a whole is refused.
+
+    Safe to repeat where each has its idempotency key.
+    """
+    return Call(
+        method="POST",
+        path="/v1/jobs:batch",
+        query=waiting(wait_s),
+        body=b"[" + b",".join(map(given, specs)) + b"]",
+        wait_s=wait_s,
+        repeatable=all(spec.idempotency_key for spec in specs),
+        decode=json_of(taskviews.Batch),
+    )
+
+
+def tasks(
+    job_id: JobId,
+    *,
+    failed: bool = False,
+    outcome: str | None = None,
+    limit: int = PAGE,
+    cursor: str | int | None = None,
+) -> Call[taskviews.TaskPage]:
+    """Some tasks of a job that have ended, by index."""
+    query = {"failed": _true(failed), "outcome": outcome, "limit": limit, "cursor": cursor}
+    return Call(method="GET", path=of_job(job_id, "tasks"), query=query, decode=json_of(taskviews.TaskPage))
+
+
+def task(job_id: JobId, index: int) -> Call[views.Result]:
+    """How one task of a job ended; `NotFound` where it has not."""
+    return Call(method="GET", path=of_job(job_id, "tasks", str(index)), decode=json_of(views.Result))
+
+
+def results(
+    job_id: JobId, kind: type[T], *, follow: bool = False, failed: bool = False, values: bool = False
+) -> Stream[T]:
+    """Every task's result as a `kind`, in the order of their ends; while the job runs, where `follow`.
+
+    `kind` is `views.Result`, or less of it: `taskviews.Printed`; with `values` it is `taskviews.Value`.
+    """
+    query = {"follow": _true(follow), "failed": _true(failed), "values": _true(values)}
+    return Stream(
+        method="GET",
+        path=of_job(job_id, "results"),
+        query=query,
+        parser=LineParser,
+        decode=lambda line: understood(line, kind),
+    )
+
+
+def verbatim(
+    job_id: JobId, *, follow: bool = False, failed: bool = False, values: bool = False
+) -> Stream[tuple[int, bytes]]:
+    """The same results as (index, the server's own JSON): what is printed for programs."""
+    stream: Stream[Any] = results(job_id, taskviews.Ended, follow=follow, failed=failed, values=values)
+    return replace(stream, decode=_numbered)
+
+
+def rerun(job_id: JobId, *, failed: bool = False, overrides: Mapping[str, Any] | None = None) -> Call[views.Job]:
+    """Submit a job again (`failed`: only its tasks that did not succeed); `overrides` are keys of its request."""
+    return Call(
+        method="POST",
+        path=of_job(job_id, "rerun"),
+        query={"failed": _true(failed)},
+        body=msgspec.json.encode(dict(overrides or {})),
+        repeatable=False,
+        decode=json_of(views.Job),
+    )
+
+
+def delete(job_id: JobId) -> Call[bool]:
+    """Forget a finished job and all that it left; False where that is no longer, or not yet, possible."""
+    return Call(method="DELETE", path=of_job(job_id), decode=lambda _: True, absent=False)
+
+
+def _numbered(line: bytes) -> tuple[int, bytes]:
+    return understood(line, taskviews.Ended).index, line
+
+
+def _true(flag: bool) -> str | None:
+    """A query's flag; left out where it is not set."""
+    return "true" if flag else None
