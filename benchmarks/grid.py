@@ -20,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = str(Path(sys.executable).with_name("wasmgrid"))
 READY_TIMEOUT_S = 60.0
+KINDS = {"modules": "application/wasm", "inputs": "application/octet-stream"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Grid:
 
     def call(self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes = b"") -> Any:
         """One call, its answer decoded; a refusal raises."""
-        kind = "application/wasm" if path.startswith("/v1/modules") else "application/json"
+        kind = KINDS.get(path.split("/")[2], "application/json")
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind}
         connection.request(method, path, body, headers)
         response = connection.getresponse()

@@ -1,0 +1,59 @@
+"""CPU time and memory of a process and all below it, from outside."""
+
+from __future__ import annotations
+
+import contextlib
+
+import psutil
+
+MB = 1 << 20
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """The process and all that descend from it; none where it is gone."""
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds that the tree has used so far, in those that it reaped too: subtract an earlier value from a later one."""
+    return sum(by_process(pid).values())
+
+
+def by_process(pid: int) -> dict[str, float]:
+    """Seconds of each process of the tree so far, by what it is (its module or program) and its pid."""
+    used = {}
+    for process in tree(pid):
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            own = times.user + times.system + times.children_user + times.children_system
+            used[f"{_name(process)} {process.pid}"] = own
+    return used
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of the tree, shared pages counted in each process."""
+    total = 0
+    for process in tree(pid):
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_info().rss
+    return total / MB
+
+
+def kill(pid: int) -> None:
+    """End the tree at once, and wait until it is gone."""
+    processes = tree(pid)
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)
+
+
+def _name(process: psutil.Process) -> str:
+    words = process.cmdline()
+    if "-m" in words[:-1]:
+        return words[words.index("-m") + 1]
+    return process.name()

@@ -1,0 +1,99 @@
+"""Peers against the bare loop, in one run: in each round each peer runs each module, right after the bare loop did.
+
+A ratio is made of two slices that were neighbours in time, so that a machine with other work to do is unjust to both.
+Each peer has the machine for itself while it is its turn; the bare loop waits meanwhile and uses nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import modules
+from benchmarks.environments import MissingError
+from benchmarks.figures import spread
+from benchmarks.peers.peer import Peer, Slice
+from benchmarks.peers.roster import BARE, MODULES, Entrant
+from benchmarks.sizes import ROUNDS, scaled
+
+_WARM_UP = 0.05  # of a slice: every process of a peer meets the module before it is timed
+_WARM_UP_LEAST = 8
+
+
+@dataclass
+class Score:
+    """What one entrant did with one module: its slices, and the bare loop's beside each."""
+
+    slices: list[Slice] = field(default_factory=list)
+    beside: list[Slice] = field(default_factory=list)
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """All of it as numbers."""
+        ratios = [own.per_s / bare.per_s for own, bare in zip(self.slices, self.beside, strict=True)]
+        extra = [own.cpu_us / bare.cpu_us for own, bare in zip(self.slices, self.beside, strict=True) if bare.cpu_us]
+        return {
+            "count": self.slices[0].count,
+            "per_s": spread([own.per_s for own in self.slices]),
+            "cpu_us": spread([own.cpu_us for own in self.slices]),
+            "rss_mb": spread([own.rss_mb for own in self.slices]),
+            "bare_per_s": spread([bare.per_s for bare in self.beside]),
+            "bare_cpu_us": spread([bare.cpu_us for bare in self.beside]),
+            "ratio": spread(ratios),
+            "cpu_ratio": spread(extra) if extra else None,
+        }
+
+
+class Contest:
+    """The entrants, what they scored, and why some did not take part."""
+
+    def __init__(self, entrants: Sequence[Entrant], names: Sequence[str], rounds: int = ROUNDS) -> None:
+        """`names`: of the modules, keys of `roster.MODULES`."""
+        self._entrants, self._names, self._rounds = entrants, names, rounds
+        self.scores: dict[tuple[str, str], Score] = {}
+        self.versions: dict[str, str] = {}
+        self.missing: dict[str, str] = {}
+
+    def run(self) -> dict[str, Any]:
+        """All rounds; the figures."""
+        built = {name: modules.module(MODULES[name]) for name in self._names}
+        with Peer(BARE.name, BARE.argv) as bare:
+            self.versions[BARE.name] = bare.version
+            for name, module in built.items():
+                _warm(bare, BARE, name, module, None)
+            for number in range(self._rounds):
+                for entrant in self._entrants:
+                    if entrant.name not in self.missing:
+                        print(f"  round {number + 1} of {self._rounds}: {entrant.name}", file=sys.stderr, flush=True)
+                        self._turn(entrant, bare, built)
+        return self.figures()
+
+    def figures(self) -> dict[str, Any]:
+        """What is known so far."""
+        peers: dict[str, Any] = {}
+        for (name, module), score in self.scores.items():
+            peers.setdefault(name, {})[module] = score.figures
+        return {"versions": self.versions, "missing": self.missing, "peers": peers}
+
+    def _turn(self, entrant: Entrant, bare: Peer, built: dict[str, Path]) -> None:
+        try:
+            with Peer(entrant.name, entrant.argv) as peer:
+                self.versions[entrant.name] = peer.version
+                for name, module in built.items():
+                    native = modules.native(MODULES[name]) if entrant.native else None
+                    _warm(peer, entrant, name, module, native)
+                    beside = bare.run(module, None, scaled(BARE.counts[name]))
+                    own = peer.run(module, native, scaled(entrant.counts[name]))
+                    score = self.scores.setdefault((entrant.name, name), Score())
+                    score.beside.append(beside)
+                    score.slices.append(own)
+        except (MissingError, OSError) as error:
+            self.missing[entrant.name] = str(error)
+            print(f"  {entrant.name} is left out: {error}", file=sys.stderr, flush=True)
+
+
+def _warm(peer: Peer, entrant: Entrant, name: str, module: Path, native: Path | None) -> None:
+    peer.run(module, native, max(_WARM_UP_LEAST, int(scaled(entrant.counts[name]) * _WARM_UP)))
