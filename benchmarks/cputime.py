@@ -19,7 +19,7 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds that the tree has used so far, in those that it reaped too: subtract an earlier value from a later one."""
+    """Seconds that the tree has used so far, also in those that it reaped: of use as a difference of two."""
     return sum(by_process(pid).values())
 
 

@@ -38,7 +38,9 @@ def load(name: str) -> dict[str, Any] | None:
 
 def conditions() -> dict[str, Any]:
     """When, where, how much."""
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    asked = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": asked.stdout.strip(),

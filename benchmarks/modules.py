@@ -92,6 +92,11 @@ def _native_command(source: Path, path: Path) -> tuple[list[str], dict[str, str]
             ready = Provision(default_directory()).ready(toolchains.named("go"))
             if ready is None:
                 raise MissingError("the toolchain of go is not installed: make toolchains")
-            settings = {"CGO_ENABLED": "0", "GOCACHE": str(CACHE / "gocache"), "HOME": str(CACHE), "PATH": "/usr/bin:/bin"}
+            settings = {
+                "CGO_ENABLED": "0",
+                "GOCACHE": str(CACHE / "gocache"),
+                "HOME": str(CACHE),
+                "PATH": "/usr/bin:/bin",
+            }
             go = str(ready.tools["go"] / "bin" / "go")
             return [go, "build", "-ldflags=-s -w", "-o", str(path), str(source)], settings

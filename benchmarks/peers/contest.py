@@ -40,6 +40,7 @@ class Score:
             "per_s": spread([own.per_s for own in self.slices]),
             "cpu_us": spread([own.cpu_us for own in self.slices]),
             "rss_mb": spread([own.rss_mb for own in self.slices]),
+            "task_mb": self.slices[-1].task_mb,
             "bare_per_s": spread([bare.per_s for bare in self.beside]),
             "bare_cpu_us": spread([bare.cpu_us for bare in self.beside]),
             "ratio": spread(ratios),

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -30,6 +31,7 @@ class Slice:
     seconds: float
     cpu_s: float
     rss_mb: float
+    task_mb: float | None = None  # the most that a task's own process held, where it has one
 
     @property
     def per_s(self) -> float:
@@ -53,7 +55,9 @@ class Peer:
 
     def __enter__(self) -> Peer:
         paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
+        self._folder = tempfile.mkdtemp(prefix="wgb-")  # short: Ray has sockets in it
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        environment |= {"TMPDIR": self._folder, "RAY_TMPDIR": self._folder}
         self._words = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             list(self._argv()),
@@ -84,6 +88,7 @@ class Peer:
             os.killpg(self._process.pid, 9)
         self._process.wait()
         self._words.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(self, module: Path, native: Path | None, count: int) -> Slice:
         """So many tasks of a module, with numbers that this peer has not had yet."""
@@ -98,7 +103,8 @@ class Peer:
         if answer["good"] != count:
             raise MissingError(f"{answer['good']} of {count} tasks gave the right output; {self._said()}")
         cpu_s = cputime.cpu_s(self._process.pid) - before
-        return Slice(count, float(answer["seconds"]), cpu_s, cputime.rss_mb(self._process.pid))
+        rss_mb = cputime.rss_mb(self._process.pid)
+        return Slice(count, float(answer["seconds"]), cpu_s, rss_mb, answer.get("task_mb"))
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

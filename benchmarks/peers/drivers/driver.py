@@ -1,10 +1,10 @@
 """What a driver and the harness say to each other: a line of JSON each way over stdin and stdout.
 
     harness -> driver   {"module": PATH, "native": PATH, "first": N, "count": N}
-    driver -> harness   {"ready": VERSION} once; then {"seconds": S, "good": N}; or {"error": WORDS} and the end
+    driver -> harness   {"ready": VERSION} once; then {"seconds": S, "good": N, "task_mb": MB}
 
-`good` is how many tasks printed what they had to. A driver ends when its stdin does. It imports nothing but the
-standard library, because it runs in every peer's environment.
+`good` is how many tasks printed what they had to; `task_mb` is null where tasks have no process of their own. A driver
+ends when its stdin does. It imports nothing but the standard library, because it runs in every peer's environment.
 """
 
 from __future__ import annotations
@@ -38,20 +38,24 @@ class Work:
 def good(work: Work, outputs: Iterable[bytes]) -> int:
     """How many of the outputs are what the tasks had to print, in order."""
     kind = os.path.basename(work.module).partition("-")[0]  # noqa: PTH119 - a name, no file
-    return sum(
-        output.startswith(EXPECTED[kind] % index) for index, output in zip(work.indexes, outputs, strict=True)
-    )
+    return sum(output.startswith(EXPECTED[kind] % index) for index, output in zip(work.indexes, outputs, strict=True))
 
 
-def serve(version: str, run: Callable[[Work], Sequence[bytes] | int]) -> None:
-    """Say that all is ready, then run what comes; `run` gives the outputs in order, or how many were right."""
+def serve(
+    version: str, run: Callable[[Work], Sequence[bytes] | int], weigh: Callable[[], float | None] = lambda: None
+) -> None:
+    """Say that all is ready, then run what comes; `run` gives the outputs in order, or how many were right.
+
+    `weigh`, asked after each run, gives `task_mb`.
+    """
     _say({"ready": version})
     for line in sys.stdin:
         work = Work(**json.loads(line))
         began = time.perf_counter()
         outputs = run(work)
         took = time.perf_counter() - began
-        _say({"seconds": took, "good": outputs if isinstance(outputs, int) else good(work, outputs)})
+        right = outputs if isinstance(outputs, int) else good(work, outputs)
+        _say({"seconds": took, "good": right, "task_mb": weigh()})
 
 
 def _say(words: dict[str, object]) -> None:
