@@ -28,12 +28,19 @@ WorkFor = Callable[..., tuple[BuildWork, bytes]]
 
 
 def _work_for(
-    files: Files, language: str | None = None, entry: str | None = None, flags: Sequence[str] = (), **more: object
+    files: Files,
+    language: str | None = None,
+    entry: str | None = None,
+    flags: Sequence[str] = (),
+    function: str | None = None,
+    **more: object,
 ) -> tuple[BuildWork, bytes]:
     contents = {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
     inferred, main = infer(contents, language, entry)
     source = pack_files(contents)
-    reference = SourceRef(sha256=sha256_hex(source), language=inferred, entry=main, build_flags=list(flags))
+    reference = SourceRef(
+        sha256=sha256_hex(source), language=inferred, entry=main, build_flags=list(flags), function=function
+    )
     given = {"build_id": 1, "build_key": "", "toolchain": "", "need": Resources(), "install": False, **more}
     return BuildWork(source=reference, **given), source  # type: ignore[arg-type]
 
@@ -98,10 +105,11 @@ def build(make_builder: Callable[..., Builder], need: Callable[..., None], tmp_p
         entry: str | None = None,
         flags: Sequence[str] = (),
         *,
+        function: str | None = None,
         limits: BuildLimits | None = None,
         held: Sandbox | None = None,
     ) -> Built:
-        work, source = _work_for(files, language, entry, flags)
+        work, source = _work_for(files, language, entry, flags, function)
         need(work.source.language)
 
         async def go() -> Built:

@@ -13,6 +13,8 @@ import msgspec
 from wasmgrid.build import cgroups, hello, verdict
 from wasmgrid.build.compiling import Project, compile_project
 from wasmgrid.build.find_sandbox import find_sandbox
+from wasmgrid.build.functions.building import compile_function
+from wasmgrid.build.functions.names import check_function
 from wasmgrid.build.installing import Progress
 from wasmgrid.build.launch import NOBODY
 from wasmgrid.build.limits import BuildLimits
@@ -107,7 +109,12 @@ class Builder:
             ready = await self._ready(language, work, on_phase)
             async with self._slots:
                 on_phase("compiling")
-                project = Project(files=files, entry=work.source.entry, flags=work.source.build_flags)
+                project = Project(
+                    files=files,
+                    entry=work.source.entry,
+                    flags=work.source.build_flags,
+                    function=work.source.function,
+                )
                 return await self._compile(language, ready, project)
         except WasmgridError as error:  # no toolchain, no sandbox, or a project that no server should have let in
             return Built(outcome=verdict.rejected(verdict.told(error)))
@@ -115,7 +122,7 @@ class Builder:
             return Built(outcome=verdict.rejected(f"the build could not be set up: {error}"))
 
     async def _compile(self, language: Language, ready: Ready, project: Project) -> Built:
-        compiled = await compile_project(
+        compiled = await compile_function(
             await self.sandbox(), language, ready.tools, project, self._work_dir, self._limits
         )
         return Built(
@@ -189,6 +196,8 @@ def _read(work: BuildWork, source: bytes) -> tuple[Language, dict[str, bytes]]:
         raise InvalidModule(f"the source blob is damaged: {error}") from error
     check_source(files)
     check_flags(language.name, work.source.build_flags)
+    if work.source.function is not None:
+        check_function(language.name, work.source.function)
     if work.source.entry not in files:
         raise InvalidModule(f"the entry {work.source.entry[:200]!r} is not among the files")
     return language, files
@@ -197,7 +206,7 @@ def _read(work: BuildWork, source: bytes) -> tuple[Language, dict[str, bytes]]:
 def _uploaded(module: bytes, work: BuildWork) -> Built:
     """A ready module: nothing to compile, and the one who sent it is told what is wrong with it."""
     try:
-        inspect(module)
+        inspect(module, work.source.function)
     except InvalidModule as error:
         return Built(outcome=verdict.failed(verdict.told(error)), toolchain=work.toolchain)
     return Built(outcome=exited(0), module=module, toolchain=work.toolchain)

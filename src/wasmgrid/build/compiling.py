@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wasmgrid.build import verdict
@@ -13,7 +13,7 @@ from wasmgrid.build.box import Box, Ended, View
 from wasmgrid.build.debuginfo import without_debug
 from wasmgrid.build.limits import BuildLimits
 from wasmgrid.build.sandbox import Sandbox
-from wasmgrid.build.toolchains.language import Language, Unit
+from wasmgrid.build.toolchains.language import Command, Language, Unit
 from wasmgrid.build.wasm import inspect
 from wasmgrid.build.workdir import read_module, work_directory
 from wasmgrid.core.errors import InvalidModule
@@ -22,47 +22,66 @@ from wasmgrid.core.outcome import Outcome, exited
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """What is to be compiled: `files` (path -> content, checked), which of them is the main one, and allowed flags."""
+    """What is to be compiled: `files` (path -> content, checked), which of them is the main one, and allowed flags.
+
+    `function`: the one that the module is to offer for calls.
+    """
 
     files: Mapping[str, bytes]
     entry: str
     flags: Sequence[str] = ()
+    function: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compiled:
-    """`outcome` is exited(0) with `module`, or build_failed."""
+    """`outcome` is exited(0) with `module`, or build_failed; `stopped`: a cap ended it, no judgement."""
 
     outcome: Outcome
     module: bytes | None = None
+    stopped: bool = False
     diagnostics: str = ""
     truncated: bool = False
     build_ms: float = 0.0
 
 
 async def compile_project(
-    sandbox: Sandbox, language: Language, tools: Mapping[str, Path], project: Project, parent: Path, limits: BuildLimits
+    sandbox: Sandbox,
+    language: Language,
+    tools: Mapping[str, Path],
+    project: Project,
+    parent: Path,
+    limits: BuildLimits,
+    *,
+    ask: Callable[[Unit], list[Command]] | None = None,
 ) -> Compiled:
-    """Compile `project` in a new directory below `parent`, which is gone afterwards. Raises `SandboxUnavailable`."""
+    """Compile `project` in a new directory below `parent`, which is gone afterwards. Raises `SandboxUnavailable`.
+
+    `ask`: run these commands instead, which make no module, for what they say.
+    """
     started = time.monotonic()
-    project = _with_suffix(language, project)
+    project = with_suffix(language, project)
     async with work_directory(parent, project.files) as work:
         box = Box(work=work, tools=tools, overlays=language.overlays, limits=limits)
         await asyncio.to_thread(sandbox.prepare, box)
         view = sandbox.view(box)
-        run = await asyncio.to_thread(_Run, sandbox, language, box, view, project)  # it looks through all files
-        stopped = await run.commands()
-        outcome, module = (stopped, None) if stopped is not None else await asyncio.to_thread(run.module)
+        run = await asyncio.to_thread(_Run, sandbox, ask or language.compile, box, view, project)  # looks at all files
+        refused = await run.commands()
+        if refused is not None:
+            outcome, module = refused, None
+        else:
+            outcome, module = await asyncio.to_thread(run.module) if ask is None else (exited(0), None)
         return Compiled(
             outcome=outcome,
             module=module,
+            stopped=run.stopped,
             diagnostics=verdict.diagnostics(run.said, view, language.noise),
             truncated=run.truncated,
             build_ms=(time.monotonic() - started) * 1000,
         )
 
 
-def _with_suffix(language: Language, project: Project) -> Project:
+def with_suffix(language: Language, project: Project) -> Project:
     """Compilers go by names: source from stdin gets one (`stdin` becomes `stdin.rs`)."""
     entry = project.entry
     known = entry.endswith((*language.suffixes, *language.also)) or entry.rpartition("/")[2] == language.manifest
@@ -70,13 +89,15 @@ def _with_suffix(language: Language, project: Project) -> Project:
     if known or named in project.files:
         return project
     files = {named if path == entry else path: content for path, content in project.files.items()}
-    return Project(files=files, entry=named, flags=project.flags)
+    return replace(project, files=files, entry=named)
 
 
 class _Run:
     """The commands of one compilation, one after the other, under caps that they share."""
 
-    def __init__(self, sandbox: Sandbox, language: Language, box: Box, view: View, project: Project) -> None:
+    def __init__(
+        self, sandbox: Sandbox, commands: Callable[[Unit], list[Command]], box: Box, view: View, project: Project
+    ) -> None:
         self._sandbox = sandbox
         self._box = box
         self._limits = box.limits
@@ -85,16 +106,19 @@ class _Run:
             files=list(project.files),
             texts=project.files,
             flags=list(project.flags),
+            function=project.function,
             tools=view.tools,
             src=view.src,
             out=view.out,
             temp=view.temp,
         )
-        self._commands = language.compile(unit)
+        self._function = project.function
+        self._commands = commands(unit)
         self._cpu_left_s = box.limits.cpu_s
         self._deadline = time.monotonic() + box.limits.wall_s
         self.said = b""
         self.truncated = False
+        self.stopped = False
 
     async def commands(self) -> Outcome | None:
         """Run them until one fails; why it did, or None."""
@@ -107,6 +131,7 @@ class _Run:
             self._cpu_left_s -= ended.cpu_s
             outcome = verdict.judge(ended, self._box)
             if outcome is not None:
+                self.stopped = ended.limit is not None
                 return outcome
         return None
 
@@ -121,7 +146,7 @@ class _Run:
         try:
             data = read_module(self._box.work / "out", self._commands[-1].produces, max_bytes=self._limits.module_bytes)
             module = without_debug(data)
-            inspect(module)
+            inspect(module, self._function)
         except InvalidModule as error:
             return verdict.failed(verdict.told(error)), None
         return exited(0), module

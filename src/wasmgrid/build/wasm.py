@@ -35,13 +35,19 @@ class ModuleInfo(msgspec.Struct, frozen=True, kw_only=True):
     functions: int = 0
 
 
-def inspect(data: bytes | memoryview) -> ModuleInfo:
-    """What `data` is, where this grid can run it; raises `InvalidModule` that says what it is instead, or lacks."""
+def inspect(data: bytes | memoryview, function: str | None = None) -> ModuleInfo:
+    """What `data` is, where this grid can run it; raises `InvalidModule` that says what it is instead, or lacks.
+
+    `function`: it is to be called, so that the module need not be a program.
+    """
     _check_header(bytes(data[:4096]))
     info = _read(_Reader(memoryview(data), _HEADER_BYTES))
     _check_size(info)
     _check_imports(info)
-    _check_start(info)
+    if function is None:
+        _check_start(info)
+    else:
+        _check_offers(info, function)
     return info
 
 
@@ -166,6 +172,17 @@ def _check_imports(info: ModuleInfo) -> None:
             f"the module imports what no guest gets: {_some(unknown)}",
             hint=f"only functions of {PREVIEW1} are there: build for wasm32-wasip1",
         )
+
+
+def _check_offers(info: ModuleInfo, function: str) -> None:
+    """Whether a function can be called: through the entry that a build adds, or as an export."""
+    if ("wasmgrid_call", "function") in info.exports or (function, "function") in info.exports:
+        return
+    names = [_shown(name) for name, kind in info.exports if kind == "function"]
+    raise InvalidModule(
+        f"the module exports no function {_shown(function)}; the functions that it exports: "
+        f"{_some(names) if names else 'none'}"
+    )
 
 
 def _check_start(info: ModuleInfo) -> None:

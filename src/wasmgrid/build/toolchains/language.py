@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from wasmgrid.build.functions.wrap import Wanted
+
 if TYPE_CHECKING:
     from wasmgrid.build.installation import Installation
 
@@ -34,13 +36,15 @@ class Unit:
     """One thing to compile. All directories are as the compiler sees them.
 
     `tools` maps a component's name to its directory, `src` holds `files` (and is the working directory), `out` and
-    `temp` may be written; the module must end up as `out/module.wasm`. `texts` gives a file's bytes.
+    `temp` may be written; the module must end up as `out/module.wasm`. `texts` gives a file's bytes. `function`: the
+    one that the module offers for calls (the project is wrapped then), instead of being a program.
     """
 
     entry: str
     files: Sequence[str]
     texts: Mapping[str, bytes]
     flags: Sequence[str]
+    function: str | None = None
     tools: Mapping[str, str]
     src: str
     out: str
@@ -98,6 +102,20 @@ class HostTool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Calls:
+    """How a language offers a function for calls (`build.functions`).
+
+    `wrap` gives the project's files with what is generated. `check` are commands that judge a project as it came, and
+    make nothing. `why` tells, of a project that is itself in order, why the wrapped one was refused, out of what the
+    compiler said.
+    """
+
+    wrap: Callable[[Wanted], Mapping[str, bytes]]
+    check: Callable[[Unit], list[Command]]
+    why: Callable[[Wanted, str], str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Language:
     """How one language becomes WebAssembly.
 
@@ -107,7 +125,8 @@ class Language:
     write to, without changing them. `noise` matches diagnostics that are about our way of calling the compiler, not
     about the source. `fallback` is installed where `components`
     cannot be had. `host` finds the user's own toolchain, `builtin` what came with this package. `hello` is the
-    program that a toolchain must compile and that must print `hello_stdout` before it is used.
+    program that a toolchain must compile and that must print `hello_stdout` before it is used. `calls`: how it offers
+    functions; without it, what a module exports is called as it is.
     """
 
     name: str
@@ -125,6 +144,7 @@ class Language:
     noise: str | None = None
     host: Callable[[], HostTool | None] = lambda: None
     builtin: Callable[[], Mapping[str, str]] = dict
+    calls: Calls | None = None
     hello: Mapping[str, str]
     hello_stdout: str = "hello\n"
 

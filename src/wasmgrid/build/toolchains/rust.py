@@ -6,8 +6,9 @@ import platform
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from wasmgrid.build.functions import rust as functions
 from wasmgrid.build.toolchains import hosts
-from wasmgrid.build.toolchains.language import Command, Component, Flag, Language, Unit, pattern
+from wasmgrid.build.toolchains.language import Calls, Command, Component, Flag, Language, Unit, pattern
 from wasmgrid.build.toolchains.pins import RUST_PACKAGES, RUST_STOCK_PACKAGES
 from wasmgrid.build.toolchains.sysroot import SYSROOT
 from wasmgrid.build.toolchains.zig import ZIG_WHEEL
@@ -99,17 +100,28 @@ def _compile(unit: Unit) -> list[Command]:
 
 
 def _rustc(unit: Unit, rust: _Flavour) -> list[Command]:
+    kind = ["--crate-type=bin"] if unit.function is None else ["--crate-type=cdylib", "-Adead_code"]
+    return [_crate(unit, rust, [*kind, "-o", unit.module])]
+
+
+def _check(unit: Unit) -> list[Command]:
+    """Of one file as it came: no module is made."""
+    kind = ["--crate-type=lib", "--emit=metadata", "-Adead_code"]
+    return [_crate(unit, _flavour(unit), [*kind, "-o", f"{unit.out}/checked.rmeta"])]
+
+
+def _crate(unit: Unit, rust: _Flavour, made: list[str]) -> Command:
     edition = [] if any(flag.startswith("--edition") for flag in unit.flags) else [f"--edition={_DEFAULT_EDITION}"]
     argv = [
         f"{rust.root}/bin/rustc",
         f"--target={rust.target}",
-        "--crate-type=bin",
         "--crate-name=main",
         *("-Copt-level=3", "-Cstrip=debuginfo", *rust.flags),
         *(*edition, *(flag for flag in unit.flags if not flag.startswith(_CARGO_ONLY))),
-        *("-o", unit.module, unit.entry),
+        *made,
+        unit.entry,
     ]
-    return [Command(argv=argv, env=rust.env)]
+    return Command(argv=argv, env=rust.env)
 
 
 def _cargo(unit: Unit, rust: _Flavour) -> list[Command]:
@@ -172,6 +184,7 @@ RUST = Language(
         r"|^warning: \d+ warnings? emitted\n\n?|; 1 warning emitted(?=\n)"
     ),
     compile=_compile,
+    calls=Calls(wrap=functions.wrap, check=_check, why=functions.why),
     host=lambda: hosts.rust(TARGET),
     hello={"hello.rs": _HELLO},
 )

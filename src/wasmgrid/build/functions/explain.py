@@ -1,0 +1,49 @@
+"""What the author of a file is told whose function cannot be called though the file itself is in order."""
+
+from __future__ import annotations
+
+import re
+
+from wasmgrid.build.functions.scan import functions, listed
+from wasmgrid.build.functions.wrap import Wanted
+
+_CAN = "calls hold integers, floats, booleans, strings, and lists of them"
+
+
+def missing(language: str, wanted: Wanted) -> str:
+    """There is no such function; what there is."""
+    there = listed(functions(language, wanted.files[wanted.entry]))
+    return f"there is no function {wanted.name} in {wanted.entry}; the functions in it: {there}"
+
+
+def unsupported(language: str, wanted: Wanted, type_name: str, *, result: bool) -> str:
+    """A parameter or the result is of a type that has no JSON."""
+    what = "its result" if result else _parameter(language, wanted, type_name)
+    return f"{wanted.name} cannot be called: {what} is of the type {_short(type_name)}, and {_CAN}"
+
+
+def unclear(language: str, wanted: Wanted) -> str:
+    """Anything else: the function as it is written."""
+    found = [each for each in functions(language, wanted.files[wanted.entry]) if each.name == wanted.name]
+    if not found:
+        return missing(language, wanted)
+    each = found[0]
+    written = f"{each.name}({', '.join(each.parameters)}) {each.result}".strip()
+    return f"{wanted.name} cannot be called as it is: {_short(written)}; {_CAN}"
+
+
+def _parameter(language: str, wanted: Wanted, type_name: str) -> str:
+    """`its parameter p`, as it is written where its type is."""
+    last = re.findall(r"\w+", type_name)
+    found = [each for each in functions(language, wanted.files[wanted.entry]) if each.name == wanted.name]
+    written = [
+        part
+        for each in found
+        for part in each.parameters
+        if last and re.search(rf"\b{last[0 if '<' in type_name else -1]}\b", part)
+    ]
+    return f"its parameter `{_short(written[0])}`" if written else "a parameter"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else text[:200] + "..."
