@@ -48,22 +48,22 @@ def _kept(name: str, suffix: str, make: Callable[[Path, Path], None]) -> Path:
 
 def _build(source: Path, path: Path) -> None:
     try:
-        path.write_bytes(asyncio.run(_module(source)))
+        path.write_bytes(asyncio.run(_module(source.name, source.read_bytes())))
     except WasmgridError as error:
         raise MissingError(f"{source.name} cannot be built here: {error}") from error
 
 
-async def _module(source: Path) -> bytes:
-    files = {source.name: source.read_bytes()}
+async def _module(name: str, source: bytes) -> bytes:
+    files = {name: source}
     language = toolchains.named(toolchains.infer(files)[0])
     ready = Provision(default_directory()).ready(language)
     if ready is None:
         raise MissingError(f"the toolchain of {language.name} is not installed: make toolchains")
     sandbox = await find_sandbox()
-    project = Project(files=files, entry=source.name)
+    project = Project(files=files, entry=name)
     built = await compile_project(sandbox, language, ready.tools, project, path_for_work(), BuildLimits())
     if built.module is None:
-        raise MissingError(f"{source.name} was not built: {built.diagnostics[:500] or built.outcome}")
+        raise MissingError(f"{name} was not built: {built.diagnostics[:500] or built.outcome}")
     return built.module
 
 

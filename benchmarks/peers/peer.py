@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from benchmarks import cputime
 from benchmarks.environments import MissingError
@@ -53,7 +53,7 @@ class Peer:
         self._argv = argv
         self._next = 0
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> Self:
         paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
         self._folder = tempfile.mkdtemp(prefix="wgb-")  # short: Ray has sockets in it
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}

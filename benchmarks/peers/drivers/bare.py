@@ -46,8 +46,7 @@ class Loops:
             if shares:
                 held[end] = self._give(end, shares.pop())
         while held:
-            for end in wait(list(held)):
-                assert isinstance(end, Connection)
+            for end in [each for each in wait(list(held)) if isinstance(each, Connection)]:
                 outputs[held.pop(end)] = end.recv()
                 if shares:
                     held[end] = self._give(end, shares.pop())
