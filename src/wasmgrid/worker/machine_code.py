@@ -10,17 +10,28 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import math
 import os
 import secrets
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 _KEY_BYTES = 32
+_USED_EVERY_S = 10.0  # how exactly it is known when a file was used last
 
 _Signature = tuple[int, int, int]
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Verified:
+    path: str
+    signature: _Signature
+    used_at: float = -math.inf
 
 
 class MachineCode:
@@ -30,7 +41,7 @@ class MachineCode:
         self.directory = directory
         directory.mkdir(parents=True, mode=0o700, exist_ok=True)
         self._key = _key(key_file)
-        self._verified: dict[str, _Signature] = {}
+        self._verified: dict[str, _Verified] = {}
 
     def path(self, name: str) -> Path:
         """Where the file of this name is, if it is."""
@@ -38,9 +49,14 @@ class MachineCode:
 
     def known(self, name: str) -> bool:
         """Whether the file was verified in this life and has not been touched since: a system call, no reading."""
+        verified = self._verified.get(name)
+        if verified is None:
+            return False
         with contextlib.suppress(OSError):
-            if self._verified.get(name) == _signature(self.path(name)):
-                os.utime(self._tag_path(name))  # what eviction goes by
+            if verified.signature == _signature(verified.path):
+                if (now := time.monotonic()) - verified.used_at > _USED_EVERY_S:
+                    verified.used_at = now
+                    os.utime(self._tag_path(name))  # what eviction goes by
                 return True
         return False
 
@@ -54,7 +70,7 @@ class MachineCode:
         except (OSError, ValueError):
             return False
         if good:
-            self._verified[name] = before
+            self._verified[name] = _Verified(os.fspath(path), before)
         else:
             log.warning("precompiled.poisoned", name=name)
             self.drop(name)
@@ -65,7 +81,8 @@ class MachineCode:
         fresh.chmod(0o444)  # runners, which are other users where that is possible, read it
         write(self._tag_path(name), self._tag(name, digest(fresh)).encode())
         fresh.replace(self.path(name))
-        self._verified[name] = _signature(self.path(name))
+        path = os.fspath(self.path(name))
+        self._verified[name] = _Verified(path, _signature(path))
 
     def drop(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -115,10 +132,10 @@ def _key(path: Path) -> bytes:
     return key
 
 
-def _signature(path: Path) -> _Signature:
+def _signature(path: Path | str) -> _Signature:
     """Changes with every write to the file by an honest program; a runner that was broken out of sees it read-only.
 
     The change time is left out because every link into a runner's box changes it.
     """
-    status = path.lstat()
+    status = os.lstat(path)
     return status.st_ino, status.st_size, status.st_mtime_ns

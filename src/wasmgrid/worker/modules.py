@@ -19,7 +19,7 @@ from pathlib import Path
 import structlog
 
 from wasmgrid.core.digest import is_sha256
-from wasmgrid.core.errors import DigestMismatch, InvalidField
+from wasmgrid.core.errors import DigestMismatch, InvalidField, NotFound
 from wasmgrid.core.limits import MB
 from wasmgrid.core.outcome import Outcome
 from wasmgrid.runner.runtime import identity
@@ -32,7 +32,7 @@ from wasmgrid.worker.task import PreparedModule
 KEEP_BYTES = 4096 * MB
 PRECOMPILE_MEMORY_MB = 3072  # of a large machine; a quarter of a small one, but no less than 512
 PRECOMPILE_CPU_S = 60
-_REMEMBERED_REFUSALS = 1000
+_REMEMBERED = 1000
 
 Fetch = Callable[[Path], Awaitable[object]]
 """Brings the module to a path, whole or not at all."""
@@ -65,7 +65,9 @@ class ModuleCache:
             path.mkdir(parents=True, mode=0o700, exist_ok=True)
         self._code = MachineCode(directory / "precompiled", directory / "key")
         self._refused: dict[str, Outcome] = {}
+        self._ready: dict[str, PreparedModule] = {}
         self._users: dict[str, int] = {}
+        self._preparing: set[asyncio.Task[None]] = set()
         self._locks: dict[str, asyncio.Lock] = {}
         self._one_at_a_time = asyncio.Lock()
         self._on_change: Callable[[], None] = lambda: None
@@ -80,6 +82,21 @@ class ModuleCache:
         `bytes` is all that this cache has on disk.
         """
         self._on_change = on_change
+
+    def pin(self, sha256: str, *, metered: bool = False) -> PreparedModule | None:
+        """The module, where it is ready at once: then nothing of it is evicted until `unpin`."""
+        name = self._name(sha256, metered)
+        if not self._code.known(name):
+            return None
+        self._users[sha256] = self._users.get(sha256, 0) + 1
+        return self._at_hand(sha256, name, metered)
+
+    def unpin(self, sha256: str) -> None:
+        """Whoever pinned it needs it no more."""
+        self._users[sha256] -= 1
+        if not self._users[sha256]:
+            del self._users[sha256]
+            self._locks.pop(sha256, None)
 
     @contextlib.asynccontextmanager
     async def hold(
@@ -101,16 +118,35 @@ class ModuleCache:
         try:
             yield await self._ensure(sha256, fetch, metered, on_precompile)
         finally:
-            self._users[sha256] -= 1
-            if not self._users[sha256]:
-                del self._users[sha256]
-                self._locks.pop(sha256, None)
+            self.unpin(sha256)
 
     async def add(self, sha256: str, data: bytes) -> None:
         """Keep a module that was built here, so that it need not be fetched. Raises OSError."""
         path = self._modules / f"{sha256}.wasm"
         if not path.exists():
             await asyncio.to_thread(write, path, data)
+
+    def prepare(self, sha256: str) -> None:
+        """Compile a module that was added, in the background: whoever wants it meanwhile waits for that."""
+        task = asyncio.get_running_loop().create_task(self._prepare(sha256))
+        self._preparing.add(task)
+        task.add_done_callback(self._preparing.discard)
+
+    async def close(self) -> None:
+        """End what is prepared in the background."""
+        for task in self._preparing:
+            task.cancel()
+        await asyncio.gather(*self._preparing, return_exceptions=True)
+
+    async def _prepare(self, sha256: str) -> None:
+        async def fetch(_: Path) -> None:
+            raise NotFound("a module that was built here is gone from the cache")
+
+        try:
+            async with self.hold(sha256, fetch):
+                pass
+        except (NotFound, OSError) as error:  # whoever runs it brings it here, or meets this error
+            log.warning("module.not_prepared", sha256=sha256, error=str(error))
 
     @property
     def count(self) -> int:
@@ -120,14 +156,14 @@ class ModuleCache:
     async def _ensure(
         self, sha256: str, fetch: Fetch, metered: bool, on_precompile: Callable[[], None]
     ) -> PreparedModule | Outcome:
-        name = f"{sha256}{'-metered' if metered else ''}-{self._runtime}"
+        name = self._name(sha256, metered)
         if self._code.known(name):
-            return self._prepared(sha256, name, metered)
+            return self._at_hand(sha256, name, metered)
         async with self._locks.setdefault(sha256, asyncio.Lock()):
             if name in self._refused:
                 return self._refused[name]
             if await asyncio.to_thread(self._code.verify, name):
-                return self._prepared(sha256, name, metered)
+                return self._at_hand(sha256, name, metered)
             begun = time.perf_counter()
             fetched = await self._have(sha256, fetch)
             fetch_ms = (time.perf_counter() - begun) * 1000
@@ -136,40 +172,32 @@ class ModuleCache:
             refusal = await self._compile(sha256, name, metered)
             if refusal is not None:
                 return self._refuse(name, refusal)
-            return self._prepared(
-                sha256,
-                name,
-                metered,
+            return PreparedModule(
+                sha256=sha256,
+                path=self._code.path(name),
+                metered=metered,
                 fetch_ms=fetch_ms if fetched else 0.0,
                 precompile_ms=(time.perf_counter() - begun) * 1000,
                 module_cached=not fetched,
-                precompile_cached=False,
             )
 
-    def _prepared(
-        self,
-        sha256: str,
-        name: str,
-        metered: bool,
-        *,
-        fetch_ms: float = 0.0,
-        precompile_ms: float = 0.0,
-        module_cached: bool = True,
-        precompile_cached: bool = True,
-    ) -> PreparedModule:
-        return PreparedModule(
-            sha256=sha256,
-            path=self._code.path(name),
-            metered=metered,
-            fetch_ms=fetch_ms,
-            precompile_ms=precompile_ms,
-            module_cached=module_cached,
-            precompile_cached=precompile_cached,
-        )
+    def _name(self, sha256: str, metered: bool) -> str:
+        return f"{sha256}{'-metered' if metered else ''}-{self._runtime}"
+
+    def _at_hand(self, sha256: str, name: str, metered: bool) -> PreparedModule:
+        found = self._ready.get(name)
+        if found is None:
+            if len(self._ready) >= _REMEMBERED:
+                self._ready.pop(next(iter(self._ready)))
+            found = PreparedModule(
+                sha256=sha256, path=self._code.path(name), metered=metered, module_cached=True, precompile_cached=True
+            )
+            self._ready[name] = found
+        return found
 
     def _refuse(self, name: str, refusal: Outcome) -> Outcome:
         """Remembered: the same module would meet the same limit again, a minute later."""
-        if len(self._refused) >= _REMEMBERED_REFUSALS:
+        if len(self._refused) >= _REMEMBERED:
             self._refused.pop(next(iter(self._refused)))
         self._refused[name] = refusal
         return refusal
