@@ -24,13 +24,13 @@ def cpu_s(pid: int) -> float:
 
 
 def by_process(pid: int) -> dict[str, float]:
-    """Seconds of each process of the tree so far, by what it is (its module or program) and its pid."""
-    used = {}
+    """Seconds of the tree's processes so far, by what they are: a module, or a program's name."""
+    used: dict[str, float] = {}
     for process in tree(pid):
         with contextlib.suppress(psutil.Error):
-            times = process.cpu_times()
+            times, name = process.cpu_times(), _name(process)
             own = times.user + times.system + times.children_user + times.children_system
-            used[f"{_name(process)} {process.pid}"] = own
+            used[name] = used.get(name, 0.0) + own
     return used
 
 

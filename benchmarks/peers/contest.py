@@ -1,11 +1,12 @@
-"""Peers against the bare loop, in one run: in each round each peer runs each module, right after the bare loop did.
+"""Peers against the bare loop, in one run: in each round each peer runs each module, between two slices of the loop.
 
-A ratio is made of two slices that were neighbours in time, so that a machine with other work to do is unjust to both.
+A ratio is made of slices that were neighbours in time, so that a machine with other work to do is unjust to both.
 Each peer has the machine for itself while it is its turn; the bare loop waits meanwhile and uses nothing.
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,19 +42,25 @@ class Score:
             "cpu_us": spread([own.cpu_us for own in self.slices]),
             "rss_mb": spread([own.rss_mb for own in self.slices]),
             "task_mb": self.slices[-1].task_mb,
+            "parts_us": self._parts_us(),
             "bare_per_s": spread([bare.per_s for bare in self.beside]),
             "bare_cpu_us": spread([bare.cpu_us for bare in self.beside]),
             "ratio": spread(ratios),
             "cpu_ratio": spread(extra) if extra else None,
         }
 
+    def _parts_us(self) -> dict[str, float]:
+        names = {name for own in self.slices for name in own.parts}
+        used = {name: [own.parts.get(name, 0.0) / own.count * 1e6 for own in self.slices] for name in names}
+        return {name: statistics.median(values) for name, values in sorted(used.items())}
+
 
 class Contest:
     """The entrants, what they scored, and why some did not take part."""
 
-    def __init__(self, entrants: Sequence[Entrant], names: Sequence[str], rounds: int = ROUNDS) -> None:
+    def __init__(self, entrants: Sequence[Entrant], names: Sequence[str], *, bare: Entrant = BARE) -> None:
         """`names`: of the modules, keys of `roster.MODULES`."""
-        self._entrants, self._names, self._rounds = entrants, names, rounds
+        self._entrants, self._names, self._bare = entrants, names, bare
         self.scores: dict[tuple[str, str], Score] = {}
         self.versions: dict[str, str] = {}
         self.missing: dict[str, str] = {}
@@ -61,14 +68,14 @@ class Contest:
     def run(self) -> dict[str, Any]:
         """All rounds; the figures."""
         built = {name: modules.module(MODULES[name]) for name in self._names}
-        with Peer(BARE.name, BARE.argv) as bare:
-            self.versions[BARE.name] = bare.version
+        with Peer(self._bare.name, self._bare.argv) as bare:
+            self.versions[self._bare.name] = bare.version
             for name, module in built.items():
-                _warm(bare, BARE, name, module, None)
-            for number in range(self._rounds):
+                _warm(bare, self._bare, name, module, None)
+            for number in range(ROUNDS):
                 for entrant in self._entrants:
                     if entrant.name not in self.missing:
-                        print(f"  round {number + 1} of {self._rounds}: {entrant.name}", file=sys.stderr, flush=True)
+                        print(f"  round {number + 1} of {ROUNDS}: {entrant.name}", file=sys.stderr, flush=True)
                         self._turn(entrant, bare, built)
         return self.figures()
 
@@ -86,10 +93,12 @@ class Contest:
                 for name, module in built.items():
                     native = modules.native(MODULES[name]) if entrant.native else None
                     _warm(peer, entrant, name, module, native)
-                    beside = bare.run(module, None, scaled(BARE.counts[name]))
+                    count = scaled(self._bare.counts[name])
+                    before = bare.run(module, None, count)
                     own = peer.run(module, native, scaled(entrant.counts[name]))
+                    after = bare.run(module, None, count)
                     score = self.scores.setdefault((entrant.name, name), Score())
-                    score.beside.append(beside)
+                    score.beside.append(before.plus(after))
                     score.slices.append(own)
         except (MissingError, OSError) as error:
             self.missing[entrant.name] = str(error)

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +32,13 @@ class Slice:
     cpu_s: float
     rss_mb: float
     task_mb: float | None = None  # the most that a task's own process held, where it has one
+    parts: dict[str, float] = field(default_factory=dict)  # `cpu_s`, by process
+
+    def plus(self, other: Slice) -> Slice:
+        """Both as one."""
+        return replace(
+            self, count=self.count + other.count, seconds=self.seconds + other.seconds, cpu_s=self.cpu_s + other.cpu_s
+        )
 
     @property
     def per_s(self) -> float:
@@ -93,7 +100,7 @@ class Peer:
     def run(self, module: Path, native: Path | None, count: int) -> Slice:
         """So many tasks of a module, with numbers that this peer has not had yet."""
         assert self._process.stdin is not None
-        before = cputime.cpu_s(self._process.pid)
+        before = cputime.by_process(self._process.pid)
         work = {"module": str(module), "native": str(native or ""), "first": self._next, "count": count}
         self._next += count
         with contextlib.suppress(BrokenPipeError):  # it died: `_answer` says how
@@ -102,9 +109,11 @@ class Peer:
         answer = self._answer(SLICE_S)
         if answer["good"] != count:
             raise MissingError(f"{answer['good']} of {count} tasks gave the right output; {self._said()}")
-        cpu_s = cputime.cpu_s(self._process.pid) - before
+        after = cputime.by_process(self._process.pid)
+        parts = {name: used - before.get(name, 0.0) for name, used in after.items()}
+        cpu_s = sum(after.values()) - sum(before.values())
         rss_mb = cputime.rss_mb(self._process.pid)
-        return Slice(count, float(answer["seconds"]), cpu_s, rss_mb, answer.get("task_mb"))
+        return Slice(count, float(answer["seconds"]), cpu_s, rss_mb, answer.get("task_mb"), parts)
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

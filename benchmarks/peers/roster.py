@@ -66,7 +66,7 @@ def _container(name: str) -> Argv:
     return argv
 
 
-BARE = Entrant("bare loop", _own("bare"), {"small": 6000, "compute": 200, "hello": 600})
+BARE = Entrant("bare loop", _own("bare"), {"small": 3000, "compute": 120, "hello": 400})
 OURS = Entrant("wasmgrid", _own("ours"), {"small": 20_000, "compute": 600, "hello": 1200})
 RAY = Entrant("Ray", lambda: _python("ray", "ray"), {"small": 1200, "compute": 300, "hello": 400})
 DASK = Entrant("Dask", lambda: _python("dask", "distributed"), {"small": 600, "compute": 300, "hello": 300})

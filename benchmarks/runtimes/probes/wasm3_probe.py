@@ -18,7 +18,7 @@ _STACK_BYTES = 1 << 20
 _BAD_DESCRIPTOR = 8
 
 
-class Exited(Exception):  # noqa: N818 - an end, not an error
+class Exited(Exception):
     """The guest left through proc_exit."""
 
 
