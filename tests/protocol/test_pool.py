@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from tests.protocol.test_leader import SETTINGS, arrive, commit, info, join, leader, result, results, sent, written
+from tests.protocol.test_leader import (
+    SETTINGS,
+    arrive,
+    commit,
+    held_now,
+    info,
+    join,
+    leader,
+    result,
+    results,
+    sent,
+    written,
+)
 
 from wasmgrid.core import wire
 from wasmgrid.core.job import StoredSpec
@@ -88,7 +100,7 @@ def test_a_worker_that_fails_what_succeeds_elsewhere_is_quarantined() -> None:
         commands = arrive(led, job_id, prefer={"fast": "yes"})
         while view(led).state == "joined":
             [assign] = sent(commands, wire.Assign)
-            [worker_id] = [task.worker_id for task in led.state.tasks if task.attempt == assign.attempt]
+            [worker_id] = [chunk.worker_id for chunk in held_now(led) if chunk.attempt == assign.attempt]
             outcome = LOST if worker_id == "w1" else exited(0)
             commands = results(led, result(assign.attempt, job_id, outcome, worker_id), worker=worker_id)
             saved += written(commands, events.SaveWorker)
@@ -107,9 +119,9 @@ def test_hostile_47_a_task_whose_runner_crashed_goes_elsewhere() -> None:
     join(led)
     join(led, worker=info("w2"))
     [first] = sent(arrive(led), wire.Assign)
-    [was_at] = [task.worker_id for task in led.state.tasks]
+    [was_at] = [chunk.worker_id for chunk in held_now(led)]
     assert sent(results(led, result(first.attempt, outcome=LOST, worker=was_at), worker=was_at), wire.Assign)
-    assert [task.worker_id for task in led.state.tasks] == [({"w1", "w2"} - {was_at}).pop()]
+    assert [chunk.worker_id for chunk in held_now(led)] == [({"w1", "w2"} - {was_at}).pop()]
 
 
 def test_a_job_that_fails_everywhere_is_nobodys_fault() -> None:
@@ -120,7 +132,7 @@ def test_a_job_that_fails_everywhere_is_nobodys_fault() -> None:
         commands = arrive(led, job_id)
         for _ in range(SETTINGS.crash_limit):
             [assign] = sent(commands, wire.Assign)
-            [task] = [task for task in led.state.tasks if task.attempt == assign.attempt]
+            [task] = [chunk for chunk in held_now(led) if chunk.attempt == assign.attempt]
             crashed = result(assign.attempt, job_id, LOST, task.worker_id)
             commands = results(led, crashed, worker=task.worker_id)
         commit(led, commands)
@@ -173,7 +185,7 @@ def test_a_task_goes_where_its_module_is_ready() -> None:
     join(led, worker=info("w1"))
     join(led, worker=info("w2"), modules=["m" * 64])
     arrive(led)
-    assert [task.worker_id for task in led.state.tasks] == ["w2"]
+    assert [chunk.worker_id for chunk in held_now(led)] == ["w2"]
 
 
 def test_a_warning_at_submission_names_a_worker_that_leaves_too_soon() -> None:

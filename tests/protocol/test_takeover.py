@@ -6,8 +6,10 @@ from msgspec.structs import replace
 from tests.protocol.test_leader import (
     SETTINGS,
     SOURCE,
+    acked,
     arrive,
     commit,
+    holder,
     info,
     join,
     leader,
@@ -40,9 +42,9 @@ def taken_over(*jobs: events.JobArrived, known: list[str] | None = None) -> Lead
 
 
 def old_job(job_id: int = 1, *, task_count: int = 1, **fields: object) -> events.JobArrived:
-    spec = StoredSpec(retries=2)
+    spec = StoredSpec(retries=2, array=f"0-{task_count - 1}" if task_count > 1 else None)
     given = {"tenant": "default", "module_sha256": "m" * 64, "old": True, **fields}
-    return events.JobArrived(job_id=job_id, spec=spec, task_count=task_count, **given)  # type: ignore[arg-type]
+    return events.JobArrived(job_id=job_id, spec=spec, **given)  # type: ignore[arg-type]
 
 
 def held(attempt: int, phase: str = "running", gpus: list[int] | None = None) -> wire.Held:
@@ -75,15 +77,15 @@ def test_a_crash_is_answered_only_once_it_is_recorded() -> None:
     assert not sent(results(led, result(assign.attempt, outcome=LOST)), wire.ResultsAck)  # told again meanwhile
     late = wire.Heartbeat(worker_id="w1", incarnation="1", term=1, assigned_seq=1, held=[held(assign.attempt)])
     assert not sent(led.handle(events.Said(late), 1.0), wire.Cancel)
-    assert [ack.attempts for ack in sent(commit(led, commands), wire.ResultsAck)] == [[assign.attempt]]
+    assert acked(commit(led, commands)) == [assign.attempt]
 
 
 def test_a_job_is_finished_only_once_all_its_results_are_written() -> None:
     """A write may fail and be asked for again after a later one: the job's end waits for both."""
     led = leader()
     join(led)
-    spec = StoredSpec()
-    arrived = events.JobArrived(job_id=1, tenant="default", spec=spec, task_count=2, module_sha256="m" * 64)
+    spec = StoredSpec(array="0-1")
+    arrived = events.JobArrived(job_id=1, tenant="default", spec=spec, module_sha256="m" * 64)
     first, second = sent(led.handle(arrived, 0.0), wire.Assign)
     early = results(led, result(first.attempt))
     [token] = [one.token for one in early if isinstance(one, events.Write)]
@@ -98,7 +100,7 @@ def test_a_job_is_finished_only_once_all_its_results_are_written() -> None:
 
 def test_a_job_whose_results_are_all_there_is_finished_by_the_next_leader() -> None:
     led = leader()
-    commands = led.handle(old_job(task_count=2, done=[0, 1], failed=True), 0.0)
+    commands = led.handle(old_job(task_count=2, done=[(0, 2)], failures=1), 0.0)
     [record] = written(commands, events.Record)
     assert [(one.job_id, one.state) for one in record.finished] == [(1, JobState.FAILED)]
 
@@ -131,21 +133,20 @@ def test_of_two_attempts_from_before_the_later_one_counts_also_where_the_earlier
 
 def test_an_attempt_that_is_recorded_as_over_is_not_counted_again() -> None:
     """The former leader recorded the failure and died before it could say so."""
-    led = taken_over(old_job(tries={0: 1}, latest={0: OLD + 5}), known=["w1"])
+    led = taken_over(old_job(tries={0: 1}, latest=[(0, 1, OLD + 5)]), known=["w1"])
     commands = join(led, held=[held(OLD + 5, "finished")])
     [assign] = sent(commands, wire.Assign)  # nobody holds anything that counts
     commands = results(led, result(OLD + 5, outcome=exited(1)))
     assert not written(commands, events.Record)
-    assert [ack.attempts for ack in sent(commands, wire.ResultsAck)] == [[OLD + 5]]
-    task = led.state.task_of("run", 1, 0)
-    assert task is not None
-    assert (task.tries, task.attempt) == (1, assign.attempt)
+    assert acked(commands) == [OLD + 5]
+    assert led.state.jobs[1].known(0).tries == 1
+    assert holder(led).attempt == assign.attempt
 
 
 def test_memory_that_grew_is_remembered_over_a_take_over() -> None:
     spec = StoredSpec(memory_mb=500, retries=3, retry_memory=2.0)
     job = events.JobArrived(
-        job_id=1, tenant="default", spec=spec, module_sha256="m" * 64, old=True, tries={0: 2}, latest={0: OLD + 5}
+        job_id=1, tenant="default", spec=spec, module_sha256="m" * 64, old=True, tries={0: 2}, latest=[(0, 1, OLD + 5)]
     )
     led = taken_over(job, known=["w1"])
     [assign] = sent(join(led), wire.Assign)
@@ -193,8 +194,8 @@ def test_a_build_that_a_worker_holds_keeps_its_place_until_its_row_is_open() -> 
 def test_hostile_17_an_array_whose_module_is_lost_is_built_again_once_and_loses_nothing() -> None:
     led = leader()
     join(led)
-    spec = StoredSpec(source=SOURCE, cpus=1.0)
-    job = events.JobArrived(job_id=1, tenant="default", spec=spec, task_count=3, module_sha256="d" * 64)
+    spec = StoredSpec(source=SOURCE, cpus=1.0, array="0-2")
+    job = events.JobArrived(job_id=1, tenant="default", spec=spec, module_sha256="d" * 64)
     first, second = sent(led.handle(job, 0.0), wire.Assign)  # two cpus
     gone = Outcome(kind=OutcomeKind.REJECTED, message="gone")
 
@@ -216,9 +217,7 @@ def test_hostile_17_an_array_whose_module_is_lost_is_built_again_once_and_loses_
         (0, "c" * 64),
         (1, "c" * 64),
     ]
-    task = led.state.task_of("run", 1, 0)
-    assert task is not None
-    assert task.latest > first.attempt  # the former attempt is known to be over
+    assert holder(led).attempt > first.attempt  # the former attempt is known to be over
 
 
 def test_a_source_that_comes_again_while_its_failure_is_written_hears_of_it() -> None:
@@ -242,8 +241,8 @@ def test_of_two_workers_with_a_build_from_before_the_higher_attempt_counts() -> 
     join(led, worker=info("w2"), held=[older])
     assert led.state.scheduler.pool.free("w1") != info("w1").capacity
     open_build(led, opening)
-    [task] = [task for task in led.state.tasks if task.id.kind == "build"]
-    assert (task.attempt, task.worker_id) == (OLD + 5, "w1")
+    build = holder(led, 9, kind="build")
+    assert (build.attempt, build.worker_id) == (OLD + 5, "w1")
     assert led.state.scheduler.pool.free("w2") == info("w2").capacity
 
 
@@ -264,7 +263,7 @@ def test_a_result_of_before_whose_job_is_not_known_yet_is_kept_by_its_worker_for
     join(led)
     assert results(led, result(OLD + 1, 7), now=1.0) == []
     assert results(led, result(OLD + 1, 7), now=3.0) == []
-    assert [ack.attempts for ack in sent(results(led, result(OLD + 1, 7), now=4.5), wire.ResultsAck)] == [[OLD + 1]]
+    assert acked(results(led, result(OLD + 1, 7), now=4.5)) == [OLD + 1]
     own = (2 << 32) + 1
     assert sent(results(led, result(own, 7), now=4.5), wire.ResultsAck)  # this leader's own: it knows what it gave
 
@@ -276,3 +275,12 @@ def test_what_ended_before_is_taken_up_though_its_task_was_not_there_to_be_claim
     led.handle(old_job(), 2.0)
     [record] = written(results(led, result(OLD + 3), now=2.5), events.Record)
     assert [one.attempt for one in record.results] == [OLD + 3]
+
+
+def test_what_ended_while_its_job_is_being_cancelled_is_kept_until_that_is_committed() -> None:
+    led = taken_over(old_job())
+    join(led, worker=info("w1"), held=[held(OLD + 3)])
+    led.handle(events.CancelAsked(1), 0.5)
+    commands = join(led, worker=info("w2"), held=[held(OLD + 5, phase="finished")])
+    assert [cancel.attempt for cancel in sent(commands, wire.Cancel)] == [OLD + 3]
+    assert not sent(results(led, result(OLD + 5, worker="w2"), worker="w2", now=0.6), wire.ResultsAck)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.protocol.test_leader import arrive, commit, info, join, leader, result, results, sent, written
+from tests.protocol.test_leader import arrive, commit, held_now, info, join, leader, result, results, sent, written
 
 from wasmgrid.core import wire
 from wasmgrid.core.job import StoredSpec, TaskResult
@@ -151,7 +151,7 @@ def test_the_total_time_counts_from_the_submission_over_a_take_over() -> None:
 
 
 def _assigned(led: Leader) -> list[events.Command]:
-    return [events.ToWorker(task.worker_id, task.assign) for task in led.state.tasks if task.assign is not None]
+    return [events.ToWorker(task.worker_id, task.assign) for task in held_now(led) if task.assign is not None]
 
 
 def test_failures_before_a_take_over_are_remembered_at_the_end() -> None:
@@ -161,12 +161,11 @@ def test_failures_before_a_take_over_are_remembered_at_the_end() -> None:
         events.JobArrived(
             job_id=1,
             tenant="default",
-            spec=StoredSpec(),
+            spec=StoredSpec(array="0-1"),
             module_sha256="m",
             old=True,
-            task_count=2,
-            done=[0],
-            failed=True,
+            done=[(0, 1)],
+            failures=1,
         ),
         0.0,
     )

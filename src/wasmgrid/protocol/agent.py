@@ -5,12 +5,13 @@ Nothing here runs anything: `handle(event, now)` says what to begin, to stop and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import assert_never
 
 from msgspec.structs import replace
 
-from wasmgrid.core.job import BuildResult, TaskResult
+from wasmgrid.core import wire
+from wasmgrid.core.job import BuildResult, TaskRange, TaskResult
 from wasmgrid.core.resources import Resources
 from wasmgrid.core.wire import (
     Assign,
@@ -45,25 +46,18 @@ from wasmgrid.protocol.agent_events import (
     Lifetime,
     Reached,
     Reconnected,
+    Returned,
     Say,
     Stop,
     StopReason,
     Tick,
 )
+from wasmgrid.protocol.chunks import within
+from wasmgrid.protocol.heldattempt import RESEND_S, HeldAttempt, Result, batches
 
-RESEND_S = 2.0  # an unanswered result is told again after this, then at growing intervals
 RESEND_MOST_S = 15.0
 LEASE_S = 10.0  # until a leader says otherwise
 TOLD_MODULES = 2000  # an inventory must fit a frame
-
-
-@dataclass(slots=True)
-class _Attempt:
-    held: Held
-    need: Resources
-    result: TaskResult | BuildResult | None = None
-    told_at: float = 0.0
-    wait_s: float = RESEND_S
 
 
 class Agent:
@@ -76,7 +70,7 @@ class Agent:
         self.leader_id = ""
         self.lease_s = LEASE_S
         self.heartbeat_s = 1.0
-        self._attempts: dict[int, _Attempt] = {}
+        self._attempts: dict[int, HeldAttempt] = {}
         self._died = died
         self._assigned_seq = 0
         self._reached_at = now
@@ -104,8 +98,10 @@ class Agent:
                 self._introduce(now)
             case Advanced():
                 self._advance(event)
-            case Ended(result):
-                self._end(result, now)
+            case Ended(result, results, ranges):
+                self._end([*results, *ranges] if result is None else [result], now)
+            case Returned():
+                self._give_back(event)
             case Described(info):
                 self.info = info
                 self._introduce(now)
@@ -131,7 +127,7 @@ class Agent:
     def leave(self) -> list[Command]:
         """The last word: attempts that still run are given back."""
         for attempt, one in list(self._attempts.items()):
-            if one.result is None:
+            if one.open:
                 self._stop(attempt, StopReason.SUPERSEDED)
                 self._say(Refused(worker_id=self.info.id, attempt=attempt, reason="its worker stops"))
         self._say(Leave(worker_id=self.info.id, incarnation=self.info.incarnation))
@@ -152,6 +148,8 @@ class Agent:
                 if message.term >= self.term:
                     for attempt in message.attempts:
                         self._forget(attempt)
+                    for attempt, first, count in message.parts:
+                        self._settled(attempt, first, count, now)
             case DrainWorker():
                 if message.term >= self.term and not self.draining:
                     self.draining = True
@@ -178,15 +176,16 @@ class Agent:
                 return
             self._assigned_seq = assign.seq
         held = _held(assign)
+        indexes = range(held.index, held.index + held.count)
         for attempt, other in list(self._attempts.items()):
-            same = (other.held.kind, other.held.id, other.held.index) == (held.kind, held.id, held.index)
+            same = (other.held.kind, other.held.id) == (held.kind, held.id) and not other.open.isdisjoint(indexes)
             if same and attempt < assign.attempt:
                 self._stop(attempt, StopReason.SUPERSEDED)
         refusal = self._refusal(assign)
         if refusal:
             self._say(Refused(worker_id=self.info.id, attempt=assign.attempt, reason=refusal))
             return
-        self._attempts[assign.attempt] = _Attempt(held, assign.work.need)
+        self._attempts[assign.attempt] = HeldAttempt(held, assign.work.need, set(indexes))
         self._commands.append(Begin(assign.attempt, assign.work))
 
     def _refusal(self, assign: Assign) -> str:
@@ -195,7 +194,7 @@ class Agent:
             return "its worker is draining"
         if assign.term > self.term:
             return "its worker does not know this leader yet"
-        running = [one for one in self._attempts.values() if one.result is None]
+        running = [one for one in self._attempts.values() if one.open]
         taken = {index for one in running for index in one.held.gpus}
         used = sum((one.need for one in running), Resources())
         if taken.intersection(_gpus(assign.work)) or not (used + assign.work.need).fits_in(self.info.capacity):
@@ -204,30 +203,66 @@ class Agent:
 
     def _advance(self, event: Advanced) -> None:
         one = self._attempts.get(event.attempt)
-        if one is None or one.result is not None:
+        if one is None or not one.open:
             return
         one.held = replace(
             one.held,
             phase=event.phase,
             detail=event.detail,
             started_at=event.started_at or one.held.started_at,
+            running=event.running,
         )
         self._news.add(event.attempt)
 
-    def _end(self, result: TaskResult | BuildResult, now: float) -> None:
-        one = self._attempts.get(result.attempt)
-        if one is None or one.result is not None:
+    def _end(self, results: Sequence[Result], now: float) -> None:
+        attempt = results[0].attempt
+        one = self._attempts.get(attempt)
+        if one is None:
             return
-        one.result, one.held = result, replace(one.held, phase="finished", detail="")
-        self._news.discard(result.attempt)
-        self._tell(one, now)
+        fresh = one.take(results)
+        if not one.open:
+            one.held = replace(one.held, phase="finished", detail="", running=None)
+            self._news.discard(attempt)
+        if fresh:
+            if len(one.unsettled) == len(fresh):
+                one.told_at = now
+            self._tell(fresh)
+
+    def _give_back(self, event: Returned) -> None:
+        one = self._attempts.get(event.attempt)
+        if one is None:
+            return
+        one.open -= within(one.open, event.rest)
+        self._say(
+            wire.Returned(
+                worker_id=self.info.id, incarnation=self.info.incarnation, attempt=event.attempt, rest=event.rest
+            )
+        )
+        self._close(event.attempt)
 
     def _stop(self, attempt: int, reason: StopReason) -> None:
         one = self._attempts[attempt]
-        if one.result is None:
+        if one.open:
             self._commands.append(Stop(attempt, reason))
         if reason is not StopReason.CANCELLED:
+            one.open.clear()
+            self._close(attempt)
+
+    def _settled(self, attempt: int, first: int, count: int, now: float) -> None:
+        one = self._attempts.get(attempt)
+        if one is not None:
+            one.settle(first, count)
+            one.told_at, one.wait_s = now, RESEND_S
+            self._close(attempt)
+
+    def _close(self, attempt: int) -> None:
+        """Forget it where nothing of it is open, and nothing must be kept; else show that nothing runs any more."""
+        one = self._attempts[attempt]
+        if one.over:
             self._forget(attempt)
+        elif not one.open:
+            one.held = replace(one.held, phase="finished", detail="", running=None)
+            self._news.discard(attempt)
 
     def _forget(self, attempt: int) -> None:
         if self._attempts.pop(attempt, None) is not None:
@@ -235,7 +270,7 @@ class Agent:
             self._commands.append(Forget(attempt))
 
     def _introduce(self, now: float) -> None:
-        held = [one.held for one in self._attempts.values()] + self._died
+        held = [one.told() for one in self._attempts.values()] + self._died
         self._say(
             Inventory(
                 worker=self.info,
@@ -248,22 +283,21 @@ class Agent:
             )
         )
         for one in self._attempts.values():
-            if one.result is not None:
-                self._tell(one, now)
+            self._tell_again(one, now)
 
     def _tick(self, now: float) -> None:
         if now - self._reached_at > self.lease_s:
             for attempt, one in list(self._attempts.items()):
-                if one.result is None:
+                if one.open:
                     self._stop(attempt, StopReason.LEASE_LAPSED)
         if self._news:
-            held = [self._attempts[attempt].held for attempt in sorted(self._news)]
+            held = [self._attempts[attempt].told() for attempt in sorted(self._news)]
             self._news.clear()
             self._say(Progress(worker_id=self.info.id, incarnation=self.info.incarnation, held=held))
         for one in self._attempts.values():
-            if one.result is not None and now - one.told_at >= one.wait_s:
+            if one.unsettled and now - one.told_at >= one.wait_s:
                 one.wait_s = min(one.wait_s * 2, RESEND_MOST_S)
-                self._tell(one, now)
+                self._tell_again(one, now)
         if now - self._beat_at >= self.heartbeat_s:
             self._beat_at = now
             self._beat()
@@ -275,17 +309,26 @@ class Agent:
                 incarnation=self.info.incarnation,
                 term=self.term,
                 assigned_seq=self._assigned_seq,
-                held=[one.held for one in self._attempts.values()],
+                held=[one.told() for one in self._attempts.values()],
                 cache=self._cache,
             )
         )
 
-    def _tell(self, one: _Attempt, now: float) -> None:
+    def _tell_again(self, one: HeldAttempt, now: float) -> None:
         one.told_at = now
-        result = one.result
-        tasks = [result] if isinstance(result, TaskResult) else []
-        builds = [result] if isinstance(result, BuildResult) else []
-        self._say(Results(worker_id=self.info.id, incarnation=self.info.incarnation, tasks=tasks, builds=builds))
+        self._tell([result for result, _ in one.unsettled.values()])
+
+    def _tell(self, results: Sequence[Result]) -> None:
+        for batch in batches(results):
+            self._say(
+                Results(
+                    worker_id=self.info.id,
+                    incarnation=self.info.incarnation,
+                    tasks=[one for one in batch if isinstance(one, TaskResult)],
+                    ranges=[one for one in batch if isinstance(one, TaskRange)],
+                    builds=[one for one in batch if isinstance(one, BuildResult)],
+                )
+            )
 
     def _say(self, message: Message) -> None:
         self._commands.append(Say(message))
@@ -294,7 +337,14 @@ class Agent:
 def _held(assign: Assign) -> Held:
     work = assign.work
     if isinstance(work, RunWork):
-        return Held(attempt=assign.attempt, kind="run", id=work.job_id, index=work.first, gpus=work.gpus)
+        return Held(
+            attempt=assign.attempt,
+            kind="run",
+            id=work.job_id,
+            index=work.first,
+            count=work.count,
+            gpus=work.gpus,
+        )
     return Held(attempt=assign.attempt, kind="build", id=work.build_id)
 
 

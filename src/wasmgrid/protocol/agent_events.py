@@ -6,7 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
-from wasmgrid.core.job import BuildResult, TaskResult
+from wasmgrid.core.job import BuildResult, TaskRange, TaskResult
+from wasmgrid.core.ranges import Run
 from wasmgrid.core.wire import Assign, Cancel, DrainWorker, Hello, Message, ResultsAck, Work
 from wasmgrid.core.worker import WorkerInfo
 
@@ -37,18 +38,28 @@ class Reconnected(msgspec.Struct, frozen=True):
 
 
 class Advanced(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt is in a new phase, or has news for people about it."""
+    """An attempt is in a new phase, or has news for people about it. `running` is the task of it that runs now."""
 
     attempt: int
     phase: str
     detail: str = ""
     started_at: float | None = None
+    running: int | None = None
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """An attempt has its result."""
+    """An attempt has its result, or tasks of one attempt have theirs: `results` and `ranges`, as they end."""
 
-    result: TaskResult | BuildResult
+    result: TaskResult | BuildResult | None = None
+    results: list[TaskResult] = []
+    ranges: list[TaskRange] = []
+
+
+class Returned(msgspec.Struct, frozen=True):
+    """These tasks of an attempt were not begun, and will not run here."""
+
+    attempt: int
+    rest: list[Run]
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -78,7 +89,7 @@ class Tick(msgspec.Struct, frozen=True):
     """Time went by."""
 
 
-Event = Heard | Reached | Reconnected | Advanced | Ended | Described | CacheChanged | Lifetime | Drain | Tick
+Event = Heard | Reached | Reconnected | Advanced | Ended | Returned | Described | CacheChanged | Lifetime | Drain | Tick
 
 
 # ---- commands
@@ -98,7 +109,7 @@ class Begin(msgspec.Struct, frozen=True):
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """Stop this attempt; only a cancelled one reports an `Ended`."""
+    """Stop this attempt. Only a cancelled one is heard of again: `Ended` for what ran, `Returned` for the rest."""
 
     attempt: int
     reason: StopReason

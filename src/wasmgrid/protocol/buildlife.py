@@ -6,13 +6,14 @@ from wasmgrid.core.job import BuildResult, TaskId
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.core.wire import Cancel, Held
 from wasmgrid.core.worker import Toolchain
-from wasmgrid.protocol import joblife
+from wasmgrid.protocol import attempts, joblife
 from wasmgrid.protocol.builds import Build, choose_toolchain, key_of
-from wasmgrid.protocol.events import AssignModule, BuildOpened, FinishBuild, OpenBuild
+from wasmgrid.protocol.chunks import Chunk
+from wasmgrid.protocol.events import AssignModule, BuildOpened, EndedAttempt, FinishBuild, OpenBuild, Record
+from wasmgrid.protocol.fencing import term_of
 from wasmgrid.protocol.jobs import Job
-from wasmgrid.protocol.state import State
-from wasmgrid.protocol.tasks import Task
-from wasmgrid.scheduling.events import Adopted, Ended, Withdrawn
+from wasmgrid.protocol.state import Ack, State
+from wasmgrid.scheduling.events import Adopted, Ended, Enqueued, Withdrawn
 from wasmgrid.scheduling.shape import build_shape
 
 
@@ -45,18 +46,17 @@ def resolve_waiting(state: State) -> None:
     """A worker came, or has other toolchains now: perhaps what some jobs wait for, or no more what a build needs."""
     offered = {toolchain.identity for info in state.scheduler.pool.infos() for toolchain in info.toolchains}
     for build in state.builds.under_way():
-        task = state.task_of("build", build.id, 0) if build.id is not None else None
-        if task is None or task.attempt is not None or task.withheld or build.toolchain in offered:
+        waits = build.asked is not None and not build.withheld and not state.chunks.of("build", build.asked.task.id)
+        if build.asked is None or not waits or build.toolchain in offered:
             continue
-        state.schedule(Withdrawn(task.id))
-        state.tasks.drop(task)
+        state.schedule(Withdrawn(build.asked.task))
         state.builds.unresolved.update(dict.fromkeys(state.builds.close(build)))
     for job_id in list(state.builds.unresolved):
         del state.builds.unresolved[job_id]
         resolve(state, state.jobs[job_id])
 
 
-def opened(state: State, event: BuildOpened, now: float) -> None:
+def opened(state: State, event: BuildOpened) -> None:
     """The store answered: the module is there, the source is known not to build, or somebody must build it."""
     build = state.builds.opened(event.build_key, event.build_id)
     if build is None:
@@ -69,7 +69,7 @@ def opened(state: State, event: BuildOpened, now: float) -> None:
         outcome = Outcome(kind=OutcomeKind.BUILD_FAILED, message=event.message)
         _refuse(state, state.builds.close(build), outcome, build_id=event.build_id, cached=True)
     else:
-        _queue(state, build, now)
+        _queue(state, build)
     drop_unclaimed(state)
 
 
@@ -108,10 +108,79 @@ def drop_unclaimed(state: State) -> None:
     state.unclaimed.clear()
 
 
-def ended(state: State, task: Task, result: BuildResult) -> None:
+def claim(state: State, worker_id: str, held: Held) -> None:
+    """A worker says that it holds an attempt at a build of which others, or none, are known: the highest one counts."""
+    build, chunks = state.builds.by_id(held.id), state.chunks.of("build", held.id)
+    latest = max([chunk.attempt for chunk in chunks], default=0)
+    latest = max(latest, build.history.latest if build is not None else 0)
+    is_over = held.phase in {"finished", "died"}
+    if term_of(held.attempt) >= state.term or held.attempt <= latest or any(not chunk.left for chunk in chunks):
+        if not is_over:
+            state.send(worker_id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
+        return
+    for chunk in chunks:
+        state.send(chunk.worker_id, Cancel(term=state.term, attempt=chunk.attempt, reason="superseded"))
+        requeue(state, chunk, "a later attempt is alive")
+    build = state.builds.by_id(held.id)
+    if build is None:
+        if not is_over:
+            state.send(worker_id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
+        return
+    if held.phase == "died":
+        chunk = attempts.lost_build(state, held, worker_id, build_shape(build.toolchain))
+        requeue(state, chunk, "the worker died while it ran", crashed=True)
+    elif attempts.adopt_build(state, held.id, build_shape(build.toolchain), worker_id, held):
+        state.schedule(Withdrawn(TaskId("build", held.id)))
+        build.withheld = False
+
+
+def requeue(state: State, chunk: Chunk, reason: str, *, crashed: bool = False, answer: bool = False) -> None:
+    """The attempt ended without ending the build: it waits again, or is lost at the crash limit.
+
+    `answer`: its worker told so with a result, and keeps it until that is acknowledged.
+    """
+    attempts.take_back(state, chunk, set(chunk.left))
+    task = TaskId("build", chunk.id)
+    ended_so = EndedAttempt(task=task, attempt=chunk.attempt, worker_id=chunk.worker_id, reason=reason, crashed=crashed)
+    acks = [Ack(chunk.worker_id, chunk.attempt)] if answer else []
+    state.unanswered.update((ack.attempt, 0) for ack in acks)
+    state.counters.requeued += 1
+    state.counters.crashes += crashed
+    build = state.builds.by_id(chunk.id)
+    if build is None:  # nobody waits for it any more
+        state.write(Record(ended=[ended_so]), acks=acks)
+        return
+    history = build.history
+    history.crashes += crashed
+    history.latest = max(history.latest, chunk.attempt)
+    if history.crashes >= state.settings.crash_limit:
+        message = f"lost after {history.crashes} attempts: {reason}"
+        fail(state, build, Outcome(kind=OutcomeKind.LOST, message=message), attempt=chunk.attempt, acks=acks)
+        return
+    state.write(Record(ended=[ended_so]), acks=acks)
+    build.withheld |= term_of(chunk.attempt) < state.term and not state.takeover.settled
+    enqueue(state, build)
+
+
+def release_withheld(state: State) -> None:
+    """Nobody can hold an unreported attempt from before any more."""
+    for build in state.builds.under_way():
+        if build.withheld:
+            build.withheld = False
+            enqueue(state, build)
+
+
+def enqueue(state: State, build: Build) -> None:
+    """It waits for a worker, unless one has it, or may still hold it from before the take-over."""
+    if build.asked is not None and not build.withheld and not state.chunks.of("build", build.asked.task.id):
+        state.schedule(build.asked)
+
+
+def ended(state: State, chunk: Chunk, result: BuildResult) -> None:
     """A worker built it, or says why not."""
-    state.schedule(Ended(task.id))
-    task.settling = True
+    chunk.left.clear()
+    chunk.settling.add(0)
+    attempts.free_room(state, chunk)
     build = state.builds.by_id(result.build_id)
     jobs = state.builds.close(build) if build is not None else []
 
@@ -121,8 +190,8 @@ def ended(state: State, task: Task, result: BuildResult) -> None:
         if later is not None:
             state.commands.append(OpenBuild(build_key=later.key, source=later.source, toolchain=later.toolchain))
 
-    acks = [(result.worker_id, result.attempt)]
-    state.write(FinishBuild(result=result), acks=acks, over=[task], then=look_again)
+    acks = [Ack(result.worker_id, result.attempt)]
+    state.write(FinishBuild(result=result), acks=acks, settled=[(chunk, [0])], then=look_again)
     if result.outcome.succeeded and result.module_sha256:
         if build is not None:
             state.builds.learn(build.key, result.module_sha256, result.build_id)
@@ -131,11 +200,9 @@ def ended(state: State, task: Task, result: BuildResult) -> None:
         _refuse(state, jobs, result.outcome, build_id=result.build_id, build_ms=result.build_ms, cached=False)
 
 
-def fail(state: State, build_id: int, outcome: Outcome, *, attempt: int, acks: list[tuple[str, int]]) -> None:
+def fail(state: State, build: Build, outcome: Outcome, *, attempt: int, acks: list[Ack]) -> None:
     """No worker brought the build to an end."""
-    build = state.builds.by_id(build_id)
-    if build is None:
-        return
+    build_id = build.id or 0
     result = BuildResult(build_id=build_id, attempt=attempt, worker_id="", outcome=outcome)
     state.write(FinishBuild(result=result), acks=acks)
     _refuse(state, state.builds.close(build), outcome, build_id=build_id)
@@ -147,46 +214,44 @@ def abandon(state: State, job: Job) -> None:
     if build is None:
         return
     state.builds.close(build)
-    task = state.task_of("build", build.id, 0) if build.id is not None else None
-    if task is None or task.settling:
+    if build.asked is None:
         return
-    if task.attempt is None:
-        state.schedule(Withdrawn(task.id))
-        state.tasks.drop(task)
-    else:
-        state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="nobody waits for it"))
+    state.schedule(Withdrawn(build.asked.task))
+    for chunk in state.chunks.of("build", build.asked.task.id):
+        if chunk.left:
+            state.send(chunk.worker_id, Cancel(term=state.term, attempt=chunk.attempt, reason="nobody waits for it"))
 
 
-def show_progress(state: State, task: Task) -> None:
+def show_progress(state: State, chunk: Chunk) -> None:
     """What a build is busy with becomes the reason that its jobs show."""
-    build = state.builds.by_id(task.id.id)
+    build = state.builds.by_id(chunk.id)
     if build is None:
         return
-    doing = task.detail or f"{task.phase} {build.source.language}"
+    doing = chunk.detail or f"{chunk.phase} {build.source.language}"
     for job_id in build.waiting:
-        state.jobs[job_id].reason = f"{doing} on {task.worker_id}"
+        state.jobs[job_id].reason = f"{doing} on {chunk.worker_id}"
         state.changed(job_id)
 
 
-def _queue(state: State, build: Build, now: float) -> None:
+def _queue(state: State, build: Build) -> None:
     jobs = [state.jobs[job_id] for job_id in build.waiting]
-    if build.id is None or state.task_of("build", build.id, 0) is not None or not jobs:
+    if build.id is None or build.asked is not None or not jobs:
         return
-    task = Task(
-        id=TaskId("build", build.id),
-        shape=build_shape(build.toolchain),
-        priority=max(job.spec.priority for job in jobs),
-        order=min(job.id for job in jobs),
+    task = TaskId("build", build.id)
+    build.asked = Enqueued(
+        task,
+        build_shape(build.toolchain),
+        max(job.spec.priority for job in jobs),
+        min(job.id for job in jobs),
         tenant=jobs[0].tenant,
-        queued_at=now,
-        withheld=any(job.old for job in jobs) and not state.takeover.settled,
     )
-    state.tasks.add(task)
-    worker_id, held = state.unclaimed.pop(task.id, ("", None))
+    build.withheld = any(job.old for job in jobs) and not state.takeover.settled
+    worker_id, held = state.unclaimed.pop(task, ("", None))
     if held is not None:
-        state.schedule(Ended(task.id))
-    if held is None or not state.adopt(task, worker_id, held, now):
-        state.enqueue(task)
+        state.schedule(Ended(task))
+        if attempts.adopt_build(state, build.id, build.asked.shape, worker_id, held):
+            build.withheld = False
+    enqueue(state, build)
 
 
 def _use(state: State, job_ids: list[int], module_sha256: str, build_id: int, *, cached: bool, build_ms: float) -> None:

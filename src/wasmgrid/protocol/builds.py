@@ -7,13 +7,18 @@ from dataclasses import dataclass, field
 from wasmgrid.core.digest import build_key
 from wasmgrid.core.job import SourceRef
 from wasmgrid.core.worker import Toolchain, WorkerInfo
+from wasmgrid.protocol.history import History
+from wasmgrid.scheduling.events import Enqueued
 
 REMEMBERED = 10_000  # build keys whose modules are known without asking the store
 
 
 @dataclass(slots=True)
 class Build:
-    """A build that some jobs wait for. `id` is None until the store has its row."""
+    """A build that some jobs wait for. `id` is None until the store has its row.
+
+    `withheld`: a worker may hold it from before the take-over. `asked` is how it goes to the scheduler once it may.
+    """
 
     key: str
     source: SourceRef
@@ -21,6 +26,9 @@ class Build:
     id: int | None = None
     install: bool = False
     waiting: list[int] = field(default_factory=list)
+    withheld: bool = False
+    asked: Enqueued | None = None
+    history: History = field(default_factory=History)
 
 
 class Builds:

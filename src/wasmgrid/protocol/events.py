@@ -6,9 +6,10 @@ from datetime import datetime
 
 import msgspec
 
-from wasmgrid.core.job import BuildResult, SourceRef, StoredSpec, TaskId, TaskResult
+from wasmgrid.core.job import BuildResult, SourceRef, StoredSpec, TaskId, TaskRange, TaskResult
 from wasmgrid.core.lifecycle import JobState
-from wasmgrid.core.wire import Heartbeat, Inventory, Leave, Message, Progress, Refused, Results
+from wasmgrid.core.ranges import Run
+from wasmgrid.core.wire import Heartbeat, Inventory, Leave, Message, Progress, Refused, Results, Returned
 from wasmgrid.core.worker import WorkerInfo
 
 # ---- events
@@ -18,25 +19,25 @@ class JobArrived(msgspec.Struct, frozen=True, kw_only=True):
     """An unfinished job of the store: just submitted, or found by the sweep.
 
     `old`: it was there before this leader took over, so a worker may hold its tasks. `age_s` is how long ago it was
-    submitted, by the store's clock. `done` are the indexes that have a result (`failed`: some did not succeed,
-    `cancelled`: some were cancelled); `crashes` counts per index the attempts that died of a crash, `tries` those after
-    which the user's retries gave another, and `latest` is the highest attempt that ended without ending its task.
+    submitted, by the store's clock. `done` are the indexes that have a result, as runs; of these `failures` failed and
+    `cancellations` were cancelled. `crashes` counts per index the attempts that died of a crash, `tries` those after
+    which the user's retries gave another. `latest` are (first, count, attempt): attempts that ended without ending
+    these tasks.
     """
 
     job_id: int
     tenant: str
     spec: StoredSpec
-    task_count: int = 1
     module_sha256: str | None = None
     cancel_requested: bool = False
     old: bool = False
     age_s: float = 0.0
-    done: list[int] = []
-    failed: bool = False
-    cancelled: bool = False
+    done: list[Run] = []
+    failures: int = 0
+    cancellations: int = 0
     crashes: dict[int, int] = {}
     tries: dict[int, int] = {}
-    latest: dict[int, int] = {}
+    latest: list[tuple[int, int, int]] = []
 
 
 class CancelAsked(msgspec.Struct, frozen=True):
@@ -55,7 +56,7 @@ class WorkerAsked(msgspec.Struct, frozen=True):
 class Said(msgspec.Struct, frozen=True):
     """A worker's message."""
 
-    message: Inventory | Heartbeat | Progress | Refused | Results | Leave
+    message: Inventory | Heartbeat | Progress | Refused | Returned | Results | Leave
 
 
 class Unheard(msgspec.Struct, frozen=True):
@@ -104,7 +105,7 @@ Event = (
 
 
 class EndedAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt that ended without ending its task.
+    """An attempt that ended without ending its task, or the `count` tasks from that on.
 
     `crashed`: it counts towards the crash limit. `retried`: it was the user's own failure, and used up a retry.
     """
@@ -115,6 +116,7 @@ class EndedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     crashed: bool = False
     retried: bool = False
+    count: int = 1
 
 
 class FinishedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,8 +134,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Results, ended attempts and finished jobs, in one transaction."""
 
     results: list[TaskResult] = []
+    ranges: list[TaskRange] = []
     ended: list[EndedAttempt] = []
     finished: list[FinishedJob] = []
+
+    def jobs(self) -> list[int]:
+        """The jobs that it has results of."""
+        given = [result.job_id for result in self.results] + [each.job_id for each in self.ranges]
+        return list(dict.fromkeys(given))
 
 
 class FinishBuild(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,20 +213,22 @@ Command = ToWorker | ToAll | Write | OpenBuild | Changed
 
 
 class LiveTask(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt of a job that a worker holds now."""
+    """An attempt of a job that a worker holds now: the task that runs, or will first, and how many are left."""
 
     index: int
     attempt: int
     worker_id: str
     phase: str
     detail: str = ""
+    count: int = 1
 
 
 class LiveJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What the leader knows of an unfinished job beyond the store."""
+    """What the leader knows of an unfinished job beyond the store. `counts` are its tasks by state, above 0."""
 
     state: JobState
     reason: str | None
     started_at: datetime | None
     module_sha256: str | None = None
     tasks: list[LiveTask] = []
+    counts: dict[str, int] = {}

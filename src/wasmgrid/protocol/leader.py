@@ -7,8 +7,21 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from wasmgrid.core.wire import Assign, BuildWork, Heartbeat, Inventory, Leave, Progress, Refused, Results, RunWork, Work
-from wasmgrid.protocol import buildlife, handover, holds, requests, timeouts, workers
+from wasmgrid.core.job import TaskId
+from wasmgrid.core.wire import (
+    Assign,
+    BuildWork,
+    Heartbeat,
+    Inventory,
+    Leave,
+    Progress,
+    Refused,
+    Results,
+    Returned,
+    RunWork,
+)
+from wasmgrid.protocol import buildlife, handover, holds, requests, timeouts, waiting, workers
+from wasmgrid.protocol.chunks import Chunk
 from wasmgrid.protocol.events import (
     BuildOpened,
     CancelAsked,
@@ -25,8 +38,8 @@ from wasmgrid.protocol.events import (
 )
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.state import Settings, State
-from wasmgrid.protocol.tasks import Task
 from wasmgrid.scheduling.events import Placement
+from wasmgrid.scheduling.shape import Shape, build_shape
 
 
 class Leader:
@@ -102,7 +115,7 @@ class Leader:
             case Unheard():
                 workers.unheard(state, event, now)
             case BuildOpened():
-                buildlife.opened(state, event, now)
+                buildlife.opened(state, event)
             case WriteFailed(token):
                 state.write_failed(token)
             case ModulesPruned():
@@ -115,7 +128,9 @@ class Leader:
             case _:
                 assert_never(event)
 
-    def _hear(self, message: Inventory | Heartbeat | Progress | Refused | Results | Leave, now: float) -> None:
+    def _hear(
+        self, message: Inventory | Heartbeat | Progress | Refused | Returned | Results | Leave, now: float
+    ) -> None:
         state = self._state
         match message:
             case Results():
@@ -128,6 +143,8 @@ class Leader:
                 workers.progress(state, message, now)
             case Refused():
                 workers.refused(state, message, now)
+            case Returned():
+                handover.returned(state, message, now)
             case Leave():
                 workers.leave(state, message, now)
             case _:
@@ -135,6 +152,7 @@ class Leader:
 
     def _finish(self, now: float) -> list[Command]:
         """Whatever happened, place what now fits; then hand out the commands."""
+        requests.give_up(self._state)
         if len(self._state.scheduler.queue):
             for placement in self._state.scheduler.place(now):
                 self._assign(placement, now)
@@ -142,61 +160,81 @@ class Leader:
         return commands
 
     def _assign(self, placement: Placement, now: float) -> None:
-        state = self._state
-        task, lease = state.tasks.get(placement.task), state.leases.get(placement.worker_id)
-        if task is None or lease is None:  # the pool and the leases change together
-            message = f"placed {placement} which is not there"
+        """Give the worker what was placed there."""
+        state, task = self._state, placement.task
+        job = state.jobs.get(task.id) if task.kind == "run" else None
+        if job is not None and job.spec.concurrency is not None and not waiting.may_start(state, job, placement):
+            return
+        lease = state.leases.get(placement.worker_id)
+        if lease is None:  # the pool and the leases change together
+            message = f"placed {placement} at a worker that is not there"
             raise AssertionError(message)
+        work = _build_work(state, task) if job is None else _run_work(job, placement)
         state.assigned += 1
-        attempt = state.attempt_ids.take()
         assign = Assign(
             term=state.term,
             seq=state.assigned,
-            attempt=attempt,
+            attempt=state.attempt_ids.take(),
             incarnation=lease.info.incarnation,
-            work=self._work(task, placement),
+            work=work,
         )
-        state.tasks.hold(
-            task, attempt=attempt, worker_id=placement.worker_id, assign=assign, now=now, gpus=placement.gpus
+        state.chunks.add(
+            Chunk(
+                anchor=task,
+                attempt=assign.attempt,
+                worker_id=placement.worker_id,
+                left=set(range(task.index, task.index + placement.count)),
+                shape=build_shape(work.toolchain) if isinstance(work, BuildWork) else _shape(job, task.index),
+                assigned_at=now,
+                assign=assign,
+                gpus=placement.gpus,
+            )
         )
-        state.counters.placements += 1
+        state.counters.placements += placement.count
         state.send(placement.worker_id, assign)
 
-    def _work(self, task: Task, placement: Placement) -> Work:
-        if task.id.kind == "build":
-            return _build_work(self._state, task)
-        return _run_work(self._state.jobs[task.id.id], task, placement.gpus)
+
+def _shape(job: Job | None, index: int) -> Shape:
+    if job is None:
+        raise AssertionError
+    return waiting.shape_of(job, job.history.get(index) if job.history else None)
 
 
-def _run_work(job: Job, task: Task, gpus: tuple[int, ...]) -> RunWork:
-    spec, limits = job.spec, job.limits
-    if task.shape.need.memory_mb != limits.memory_mb:  # after an out_of_memory it gets more
-        limits = replace(limits, memory_mb=task.shape.need.memory_mb)
+def _run_work(job: Job, placement: Placement) -> RunWork:
+    spec, limits, index = job.spec, job.limits, placement.task.index
+    need = _shape(job, index).need
+    if need.memory_mb != limits.memory_mb:  # after an out_of_memory it gets more
+        limits = replace(limits, memory_mb=need.memory_mb)
     return RunWork(
         job_id=job.id,
-        first=task.id.index,
+        first=index,
+        count=placement.count,
         tenant=job.tenant,
         module_sha256=job.module_sha256 or "",
-        need=task.shape.need,
+        need=need,
         limits=limits,
         args=spec.args,
         env=spec.env,
         stdin=spec.stdin,
         inputs=spec.inputs,
-        gpus=list(gpus),
+        gpus=list(placement.gpus),
+        array=spec.array is not None,
+        lines=spec.lines,
+        function=spec.function,
+        isolate=spec.isolate,
     )
 
 
-def _build_work(state: State, task: Task) -> BuildWork:
-    build = state.builds.by_id(task.id.id)
+def _build_work(state: State, task: TaskId) -> BuildWork:
+    build = state.builds.by_id(task.id)
     if build is None:
-        message = f"build {task.id.id} is queued but unknown"
+        message = f"build {task.id} is queued but unknown"
         raise AssertionError(message)
     return BuildWork(
-        build_id=task.id.id,
+        build_id=task.id,
         build_key=build.key,
         source=replace(build.source, paths=[]),  # the builder reads them out of the blob; here they could fill a frame
         toolchain=build.toolchain,
-        need=task.shape.need,
+        need=build_shape(build.toolchain).need,
         install=build.install,
     )

@@ -8,15 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from msgspec.structs import astuple
+
 from wasmgrid.core.digest import is_sha256
 from wasmgrid.core.errors import InvalidField
-from wasmgrid.core.job import INLINE_BYTES, BuildResult, Output, TaskResult
+from wasmgrid.core.job import INLINE_BYTES, BuildResult, Output, Stats, TaskRange, TaskResult
+from wasmgrid.core.ranges import LAST_INDEX, Run
 from wasmgrid.core.resources import NAMES
-from wasmgrid.core.wire import Heartbeat, Held, Inventory, Message, Progress, Refused, Results
+from wasmgrid.core.wire import FRAME_BYTES, Heartbeat, Held, Inventory, Message, Progress, Refused, Results, Returned
 from wasmgrid.core.worker import Cache, WorkerInfo, check_labels, check_worker_id
 
 MOST = 1 << 40  # of any resource, and of bytes: 10,000 times that fits 64 bits
 MOST_GPUS, MOST_LABELS, MOST_MODULES = 1024, 256, 2000
+MOST_TASKS = 1 << 16  # of one chunk
 _LAST_ID = (1 << 63) - 1
 _MOST_ARTIFACTS = 1 << 20
 _END_OF_TIME = 4_102_444_800.0  # the year 2100
@@ -49,12 +53,18 @@ def _check(message: Message) -> None:
             _cache(message.cache)
         case Progress():
             _helds(message.held)
+        case Returned():
+            _number("attempt", message.attempt, _LAST_ID)
+            _runs(message.rest)
         case Refused():
             _text("reason", message.reason, _TEXT)
         case Results():
             for result in message.tasks:
                 _must(result.worker_id == message.worker_id, "a result of another worker")
                 _result(result)
+            for each in message.ranges:
+                _must(each.worker_id == message.worker_id, "a result of another worker")
+                _range(each)
             for build in message.builds:
                 _must(build.worker_id == message.worker_id, "a result of another worker")
                 _build(build)
@@ -88,6 +98,42 @@ def _helds(helds: Iterable[Held]) -> None:
         if held.started_at is not None:
             _number("started_at", held.started_at, _END_OF_TIME)
         _must(len(set(held.gpus)) == len(held.gpus) <= MOST_GPUS, "gpus")
+        _must(1 <= held.count <= MOST_TASKS, "count")
+        _runs(held.rest)
+        if held.running is not None:
+            _number("running", held.running, LAST_INDEX)
+
+
+def _runs(runs: list[Run]) -> None:
+    """A chunk's tasks: bounded, so that nobody makes a leader count to the end of time."""
+    _must(len(runs) <= MOST_TASKS, "rest")
+    for first, count in runs:
+        _number("rest", first, LAST_INDEX)
+        _number("rest", count, MOST_TASKS)
+
+
+def _range(each: TaskRange) -> None:
+    _named(each.attempt, each.job_id, each.first)
+    _must(1 <= each.count <= MOST_TASKS and each.first + each.count - 1 <= LAST_INDEX, "count")
+    _must(each.outcome.succeeded and each.values.count(b"\n") == each.count - 1, "values")
+    _must(len(each.values) <= FRAME_BYTES and _is_text(each.values), "values")
+    _times(each.started_at, each.finished_at, each.stats)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _times(started_at: float, finished_at: float, stats: Stats) -> None:
+    if not (0.0 <= started_at <= _END_OF_TIME and 0.0 <= finished_at <= _END_OF_TIME):
+        raise InvalidField("cannot be: a time", field="message")
+    for value in astuple(stats):
+        if value is not None and not 0 <= value <= _LAST_ID:
+            raise InvalidField("cannot be: stats", field="message")
 
 
 def _result(result: TaskResult) -> None:
@@ -100,12 +146,8 @@ def _result(result: TaskResult) -> None:
     for artifact in result.artifacts:
         _number("an artifact's bytes", artifact.bytes, MOST)
         _must(is_sha256(artifact.sha256), "an artifact's sha256")
-    _number("started_at", result.started_at, _END_OF_TIME)
-    _number("finished_at", result.finished_at, _END_OF_TIME)
-    for name in result.stats.__struct_fields__:
-        value = getattr(result.stats, name)
-        if value is not None:
-            _number(name, value, _LAST_ID)
+    _times(result.started_at, result.finished_at, result.stats)
+    _must(result.return_value is None or len(result.return_value) <= INLINE_BYTES, "return_value")
 
 
 def _output(output: Output) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from wasmgrid.core.job import TaskResult
 from wasmgrid.core.lifecycle import JobEvent, JobState
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.core.wire import Cancel
-from wasmgrid.protocol import buildlife, joblife
+from wasmgrid.protocol import buildlife, joblife, waiting
 from wasmgrid.protocol.deadlines import TotalTimeout
 from wasmgrid.protocol.events import JobArrived, Record
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.state import State
-from wasmgrid.protocol.tasks import Task
-from wasmgrid.scheduling.events import Withdrawn
 
 CANCELLED = Outcome(kind=OutcomeKind.CANCELLED, message="cancelled on request")
 
@@ -32,8 +29,19 @@ def arrive(state: State, event: JobArrived, now: float) -> None:
             joblife.queue_tasks(state, job, now)
         else:
             buildlife.resolve(state, job)
+        if job.gave_up:
+            state.giving_up.add(job.id)
     if event.cancel_requested:
         stop(state, job, CANCELLED)
+
+
+def give_up(state: State) -> None:
+    """End what failed too often."""
+    while state.giving_up:
+        job = state.jobs.get(state.giving_up.pop())
+        if job is not None:
+            message = f"more than {job.spec.max_fails} tasks failed (max_fails)"
+            stop(state, job, Outcome(kind=OutcomeKind.CANCELLED, message=message))
 
 
 def stop(state: State, job: Job, outcome: Outcome) -> None:
@@ -42,23 +50,20 @@ def stop(state: State, job: Job, outcome: Outcome) -> None:
         return
     job.stopping = outcome
     told = outcome.message or ""
-    if outcome.kind is OutcomeKind.CANCELLED:
+    if outcome.kind is OutcomeKind.CANCELLED and outcome == CANCELLED:
         outcome = Outcome(kind=OutcomeKind.CANCELLED, message="cancelled before it ran")
     if job.state is JobState.BUILDING:
         buildlife.abandon(state, job)
         joblife.end_unbuilt(state, job, outcome)
         return
-    waiting: list[tuple[Task | None, TaskResult]] = []
-    for index in range(job.task_count):
-        task = state.task_of("run", job.id, index)
-        if task is None or task.settling or task.withheld:
-            continue
-        if task.attempt is None:
-            task.resting = False
-            state.schedule(Withdrawn(task.id))
-            waiting.append((task, joblife.never_ran(job.id, index, outcome)))
-        else:
-            state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason=told))
-    if waiting:
-        joblife.end_tasks(state, waiting)
+    free = waiting.of(state, job)
+    for index in job.resting:
+        if index not in job.withheld:
+            free.add(index)
+    job.resting.clear()
+    waiting.withdraw(state, job, free.runs())
+    for chunk in state.chunks.of("run", job.id):
+        if chunk.left:
+            state.send(chunk.worker_id, Cancel(term=state.term, attempt=chunk.attempt, reason=told))
+    joblife.end_waiting(state, job, free.runs(), outcome)
     state.changed(job.id)

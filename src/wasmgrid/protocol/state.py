@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from wasmgrid.core.job import TaskId
 from wasmgrid.core.limits import WASM32_MEMORY_MB
-from wasmgrid.core.wire import Cancel, Held, Hello, Message, ResultsAck
+from wasmgrid.core.wire import Held, Hello, Message, ResultsAck
 from wasmgrid.protocol.builds import Builds
+from wasmgrid.protocol.chunks import Chunk, Chunks
 from wasmgrid.protocol.deadlines import Deadlines
 from wasmgrid.protocol.events import Body, Changed, Command, Record, SaveWorker, ToAll, ToWorker, Write
 from wasmgrid.protocol.fencing import AttemptIds
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.leases import Lease, Leases
 from wasmgrid.protocol.takeover import Takeover
-from wasmgrid.protocol.tasks import Task, Tasks
-from wasmgrid.scheduling.events import Adopted, Enqueued, SchedulingEvent, Withdrawn, WorkerJoined
+from wasmgrid.scheduling.events import Chunked, SchedulingEvent, WorkerJoined
 from wasmgrid.scheduling.scheduler import Policy, Scheduler
 
 
@@ -59,13 +59,24 @@ class Counters(msgspec.Struct, kw_only=True):
     quarantined: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """A worker may forget what it told of these tasks of an attempt. `whole`: there are no others."""
+
+    worker_id: str
+    attempt: int
+    first: int = 0
+    count: int = 1
+    whole: bool = True
+
+
 @dataclass(slots=True)
 class Pending:
     """A write on its way: what to tell whom once it is committed."""
 
     write: Write
-    acks: list[tuple[str, int]] = field(default_factory=list)
-    over: list[Task] = field(default_factory=list)
+    acks: list[Ack] = field(default_factory=list)
+    settled: list[tuple[Chunk, list[int]]] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
     then: Callable[[float], None] | None = None
     failed: bool = False
@@ -89,7 +100,7 @@ class State:
         self.leader_id = leader_id
         self.settings = settings
         self.jobs: dict[int, Job] = {}
-        self.tasks = Tasks()
+        self.chunks = Chunks()
         self.builds = Builds()
         self.scheduler = Scheduler(policy=settings.policy, weights=settings.weights)
         self.deadlines = Deadlines()
@@ -104,7 +115,8 @@ class State:
         self.strangers: dict[int, float] = {}  # attempts of earlier terms, of no task that is known: since when
         self.unclaimed: dict[TaskId, tuple[str, Held]] = {}  # builds held from before, whose rows are being opened
         self.pending: dict[int, Pending] = {}
-        self.unanswered: set[int] = set()  # attempts whose results are answered once a pending write is committed
+        self.unanswered: set[tuple[int, int]] = set()  # (attempt, index) that are answered once a write is committed
+        self.giving_up: set[int] = set()  # jobs of which more tasks failed than may
         self.commands: list[Command] = []
         self._tokens = 0
 
@@ -133,29 +145,25 @@ class State:
         self,
         body: Body,
         *,
-        acks: list[tuple[str, int]] | None = None,
-        over: list[Task] | None = None,
+        acks: list[Ack] | None = None,
+        settled: list[tuple[Chunk, list[int]]] | None = None,
         finished: list[int] | None = None,
         then: Callable[[float], None] | None = None,
     ) -> None:
-        """Have `body` committed; then acknowledge `acks` (worker, attempt), drop the tasks `over` and these jobs."""
+        """Have `body` committed; then acknowledge `acks`, and be done with the tasks `settled` and these jobs."""
         self._tokens += 1
         write = Write(self._tokens, body)
-        self.pending[write.token] = Pending(write, acks or [], over or [], finished or [], then)
-        self.unanswered.update(attempt for _, attempt in acks or [])
+        self.pending[write.token] = Pending(write, acks or [], settled or [], finished or [], then)
         self.commands.append(write)
 
     def written(self, token: int) -> None:
         """A write is committed: tell whom it concerns."""
         pending = self.pending.pop(token)
-        by_worker: dict[str, list[int]] = {}
-        for worker_id, attempt in pending.acks:
-            self.unanswered.discard(attempt)
-            by_worker.setdefault(worker_id, []).append(attempt)
-        for worker_id, attempts in by_worker.items():
-            self.send(worker_id, ResultsAck(attempts=attempts, term=self.term))
-        for task in pending.over:
-            self.tasks.drop(task)
+        self.acknowledge(pending.acks)
+        for chunk, indexes in pending.settled:
+            chunk.settling.difference_update(indexes)
+            if chunk.over:
+                self.chunks.drop(chunk)
         if pending.then is not None:
             pending.then(self.now)
         match pending.write.body:
@@ -164,12 +172,31 @@ class State:
             case SaveWorker(info=info, state=state):
                 self._worker_written(info.id, state)
         for job_id in pending.finished:
-            self.jobs.pop(job_id, None)
+            self.forget_job(job_id)
             self.commands.append(Changed(job_id, finished=True))
+
+    def forget_job(self, job_id: int) -> None:
+        """Its end is committed."""
+        job = self.jobs.pop(job_id, None)
+        if job is not None and job.chunk > 1:
+            self.schedule(Chunked(TaskId("run", job_id), 1))
+
+    def acknowledge(self, acks: Iterable[Ack]) -> None:
+        """Tell workers what they may forget."""
+        told: dict[str, tuple[list[int], list[tuple[int, int, int]]]] = {}
+        for ack in acks:
+            self.unanswered.discard((ack.attempt, ack.first))
+            attempts, parts = told.setdefault(ack.worker_id, ([], []))
+            if ack.whole:
+                attempts.append(ack.attempt)
+            else:
+                parts.append((ack.attempt, ack.first, ack.count))
+        for worker_id, (attempts, parts) in told.items():
+            self.send(worker_id, ResultsAck(attempts=attempts, term=self.term, parts=parts))
 
     def _results_written(self, record: Record) -> None:
         """A job whose last results were written apart is finished once all of them are there, whatever their order."""
-        for job_id in dict.fromkeys(result.job_id for result in record.results):
+        for job_id in record.jobs():
             job = self.jobs.get(job_id)
             if job is None:
                 continue
@@ -196,22 +223,6 @@ class State:
                 pending.failed = False
                 self.commands.append(pending.write)
 
-    def enqueue(self, task: Task) -> None:
-        """The task waits for a worker, unless one may still hold it from before the take-over."""
-        if task.withheld or task.resting:
-            return
-        self.schedule(
-            Enqueued(
-                task.id,
-                task.shape,
-                task.priority,
-                task.order,
-                tenant=task.tenant,
-                module=task.module,
-                avoid=task.failed_at,
-            )
-        )
-
     def schedule(self, event: SchedulingEvent) -> None:
         """Tell the scheduler."""
         self.scheduler.handle(event, self.now)
@@ -226,28 +237,3 @@ class State:
         if state not in HOLDING:
             self.saved_workers.discard(lease.info.id)
         self.write(SaveWorker(info=lease.info, state=state, hold=lease.hold, note=lease.note))
-
-    def adopt(self, task: Task, worker_id: str, held: Held, now: float) -> bool:
-        """The worker was found to hold the task: it is left to it, unless its capacity went to others meanwhile.
-
-        What has finished there and waits to be acknowledged takes nothing any more.
-        """
-        gpus = tuple(held.gpus)
-        is_over = held.phase == "finished"
-        if not is_over and not self.scheduler.fits_now(worker_id, task.shape, gpus):
-            self.send(worker_id, Cancel(term=self.term, attempt=held.attempt, reason="superseded"))
-            return False
-        self.schedule(Withdrawn(task.id))
-        task.resting = False
-        self.tasks.hold(
-            task, attempt=held.attempt, worker_id=worker_id, assign=None, now=now, gpus=() if is_over else gpus
-        )
-        task.phase = "finished" if is_over else task.phase
-        if not is_over:
-            self.schedule(Adopted(task.id, worker_id, task.shape, tenant=task.tenant, gpus=gpus))
-        self.counters.adopted += 1
-        return True
-
-    def task_of(self, kind: str, number: int, index: int) -> Task | None:
-        """The unfinished task with this id."""
-        return self.tasks.get(TaskId(kind, number, index))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import Outcome, OutcomeKind
-from wasmgrid.protocol import requests, views
+from wasmgrid.protocol import requests, views, waiting
 from wasmgrid.protocol.deadlines import QueueTimeout, RetryDue, TotalTimeout
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.state import State
-from wasmgrid.protocol.tasks import Task
 
 LOOK_AGAIN_S = 1.0
 
@@ -27,14 +26,14 @@ def come(state: State, now: float) -> None:
                     message = f"not finished {job.spec.total_timeout_s:g} s after its submission (total_timeout_s)"
                     requests.stop(state, job, Outcome(kind=OutcomeKind.TIMED_OUT, message=message))
             case RetryDue(task_id):
-                task = state.tasks.get(task_id)
-                if task is not None and task.resting:
-                    _try_again(state, task)
+                job = state.jobs.get(task_id.id)
+                if job is not None and task_id.index in job.resting:
+                    _try_again(state, job, task_id.index)
 
 
 def _queued_too_long(state: State, job: Job, now: float) -> None:
     """End the job where none of its tasks ever started; where one may run unreported, ask again when that is known."""
-    if job.state is not JobState.QUEUED or job.started_at is not None or state.tasks.held_of(job.id):
+    if job.state is not JobState.QUEUED or job.started_at is not None or state.chunks.of("run", job.id):
         return
     if job.old and not state.takeover.settled:
         state.deadlines.add(now + LOOK_AGAIN_S, QueueTimeout(job.id))
@@ -45,9 +44,10 @@ def _queued_too_long(state: State, job: Job, now: float) -> None:
     requests.stop(state, job, Outcome(kind=OutcomeKind.TIMED_OUT, message=message))
 
 
-def _try_again(state: State, task: Task) -> None:
-    task.resting, task.queued_at = False, state.now
-    job = state.jobs[task.id.id]
+def _try_again(state: State, job: Job, index: int) -> None:
+    job.resting.discard(index)
+    job.known(index).queued_at = state.now
     job.reason = None
-    state.enqueue(task)
+    if index not in job.withheld:
+        waiting.release(state, job, [(index, 1)])
     state.changed(job.id)

@@ -28,21 +28,42 @@ def live(state: State, job_id: int) -> LiveJob | None:
             reason="its end is being written",
             started_at=job.started_at,
             module_sha256=job.module_sha256,
+            counts=_counts(job, 0),
         )
+    held = [chunk for chunk in state.chunks.of("run", job_id) if chunk.left]
     tasks = [
         LiveTask(
-            index=task.id.index, attempt=task.attempt, worker_id=task.worker_id, phase=task.phase, detail=task.detail
+            index=min(chunk.left) if chunk.running not in chunk.left else chunk.running,
+            attempt=chunk.attempt,
+            worker_id=chunk.worker_id,
+            phase=chunk.phase,
+            detail=chunk.detail,
+            count=len(chunk.left),
         )
-        for task in state.tasks.held_of(job_id)
-        if task.attempt is not None
+        for chunk in held
     ]
     return LiveJob(
         state=job.state,
         reason=_reason(state, job, tasks),
         started_at=job.started_at,
         module_sha256=job.module_sha256,
-        tasks=tasks,
+        tasks=sorted(tasks, key=lambda task: task.index),
+        counts=_counts(job, len(held)),
     )
+
+
+def _counts(job: Job, running: int) -> dict[str, int]:
+    """The job's tasks by state, above 0. Of a chunk one task runs, the others wait."""
+    done = len(job.done)
+    waits = JobState.BUILDING if job.state is JobState.BUILDING else JobState.QUEUED
+    counts = {
+        JobState.SUCCEEDED: done - job.failures - job.cancellations,
+        JobState.FAILED: job.failures,
+        JobState.CANCELLED: job.cancellations,
+        JobState.RUNNING: running,
+        waits: job.task_count - done - running,
+    }
+    return {str(state): count for state, count in counts.items() if count > 0}
 
 
 def why(state: State, job_id: int, *, most: int | None = None) -> Why | None:
@@ -92,9 +113,8 @@ def submission_warnings(state: State, spec: StoredSpec) -> list[str]:
 def _why_building(state: State, job: Job, most: int | None) -> Why:
     """Its build runs (then the reason says what it is busy with), or waits for a worker like any task."""
     build = state.builds.of_job(job.id)
-    task = state.task_of("build", build.id, 0) if build is not None and build.id is not None else None
-    if task is not None and task.attempt is None and not task.withheld:
-        return explain(task.shape, state.scheduler, state.now, most=most)
+    if build is not None and build.asked is not None and build.asked.task in state.scheduler.queue:
+        return explain(build.asked.shape, state.scheduler, state.now, most=most)
     return Why(reason=job.reason or "building")
 
 
@@ -111,7 +131,8 @@ def _reason(state: State, job: Job, tasks: list[LiveTask]) -> str | None:
 
 def _worker(state: State, lease: Lease, now: float) -> WorkerView:
     info = lease.info
-    running = [f"{'job' if task.id.kind == 'run' else 'build'} {task.id.id}" for task in state.tasks.held_by(info.id)]
+    held = [chunk for chunk in state.chunks.held_by(info.id) if chunk.left]
+    running = [f"{'job' if chunk.kind == 'run' else 'build'} {chunk.id}" for chunk in held]
     return WorkerView(
         id=info.id,
         state=lease.state,

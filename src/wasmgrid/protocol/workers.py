@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from wasmgrid.core.job import TaskId
+from wasmgrid.core.ranges import Ranges
 from wasmgrid.core.wire import Cancel, DrainWorker, Heartbeat, Held, Inventory, Leave, Progress, Refused
-from wasmgrid.core.worker import WorkerInfo
-from wasmgrid.protocol import attemptlife, buildlife, joblife, requests
+from wasmgrid.protocol import attemptlife, buildlife, claims, requests, waiting
+from wasmgrid.protocol.chunks import Chunk
+from wasmgrid.protocol.claims import DIED, OVER_PHASES
 from wasmgrid.protocol.events import Unheard
-from wasmgrid.protocol.fencing import term_of
 from wasmgrid.protocol.leases import Lease
 from wasmgrid.protocol.state import State
-from wasmgrid.protocol.tasks import Task
-from wasmgrid.scheduling.events import Withdrawn, WorkerGone
+from wasmgrid.scheduling.events import WorkerGone
 
-DIED = "the worker died while it ran"
 SHOWN_PHASES = frozenset({"running", "finished"})
-OVER_PHASES = frozenset({"finished", "died"})
 
 
 def inventory(state: State, message: Inventory, now: float) -> None:
@@ -29,7 +26,7 @@ def inventory(state: State, message: Inventory, now: float) -> None:
         return
     before = state.leases.get(info.id)
     if before is not None and before.info.incarnation != info.incarnation:
-        died = {held.attempt for held in message.held if held.phase == "died"}
+        died = {held.attempt: held for held in message.held if held.phase == "died"}
         _drop_worker(state, info.id, died=died, reason="its worker restarted", now=now)
     known = None if before is None else (before.info, before.saved_state)
     lease = state.leases.grant(info, now)
@@ -43,7 +40,7 @@ def inventory(state: State, message: Inventory, now: float) -> None:
     if known != (info, lease.saved_state):
         state.save(lease, lease.saved_state)
     for held in message.held:
-        claim(state, info, held, now)
+        claims.claim(state, info.id, held, now)
     buildlife.resolve_waiting(state)
     state.takeover.answered(info.id)
     settle_takeover(state, now)
@@ -54,18 +51,18 @@ def settle_takeover(state: State, now: float) -> None:
     if not state.takeover.settle(now):
         return
     buildlife.drop_unclaimed(state)
-    for task in state.tasks:
-        if not task.withheld:
+    buildlife.release_withheld(state)
+    for job in list(state.jobs.values()):
+        if not job.withheld:
             continue
-        task.withheld = False
-        if task.settling:
-            continue
-        job = state.jobs.get(task.id.id) if task.id.kind == "run" else None
-        if job is not None and job.stopping is not None:
+        free, job.withheld = job.withheld, Ranges()
+        if job.stopping is not None and not job.finished:
             outcome, job.stopping = job.stopping, None
             requests.stop(state, job, outcome)
         else:
-            state.enqueue(task)
+            for index in job.resting:
+                free.discard(index)
+            waiting.release(state, job, free.runs())
 
 
 def heartbeat(state: State, message: Heartbeat, now: float) -> None:
@@ -82,20 +79,21 @@ def heartbeat(state: State, message: Heartbeat, now: float) -> None:
     if lease.told_to_drain:
         state.send(message.worker_id, DrainWorker(term=state.term))
     show(state, message.worker_id, message.held)
-    for one in message.held:
-        if one.phase not in OVER_PHASES:
-            claim(state, lease.info, one, now)
-    held = {one.attempt for one in message.held}
-    for task in state.tasks.held_by(message.worker_id):
-        if task.attempt in held:
-            _repeat_cancel(state, task)
-        elif task.settling:
+    held = {told.attempt: told for told in message.held}
+    for told in message.held:
+        if told.phase not in OVER_PHASES:
+            claims.claim(state, lease.info.id, told, now)
+    for chunk in state.chunks.held_by(message.worker_id):
+        if not chunk.left:
             continue
-        elif task.assign is None or task.assign.seq <= message.assigned_seq:
-            attemptlife.requeue(state, task, "the worker does not hold it", crashed=False, now=now)
-        elif now - task.assigned_at > 2 * state.settings.heartbeat_s:
-            task.assigned_at = now
-            state.send(message.worker_id, task.assign)
+        one = held.get(chunk.attempt)
+        if chunk.assign is None or chunk.assign.seq <= message.assigned_seq:
+            claims.reconcile(state, chunk, one, now)
+            if one is not None:
+                _repeat_cancel(state, chunk)
+        elif one is None and now - chunk.assigned_at > 2 * state.settings.heartbeat_s:
+            chunk.assigned_at = now
+            state.send(message.worker_id, chunk.assign)
 
 
 def progress(state: State, message: Progress, now: float) -> None:
@@ -107,18 +105,18 @@ def progress(state: State, message: Progress, now: float) -> None:
 def show(state: State, worker_id: str, helds: Iterable[Held]) -> None:
     """Note the phases that a worker reports."""
     for held in helds:
-        task = state.task_of(held.kind, held.id, held.index)
-        if task is None or task.attempt != held.attempt or task.worker_id != worker_id or task.settling:
+        chunk = state.chunks.get(held.attempt)
+        if chunk is None or chunk.worker_id != worker_id or not chunk.left:
             continue
-        if (task.phase, task.detail) == (held.phase, held.detail):
+        if (chunk.phase, chunk.detail, chunk.running) == (held.phase, held.detail, held.running):
             continue
-        task.phase, task.detail = held.phase, held.detail
-        if held.kind == "build":
-            buildlife.show_progress(state, task)
+        chunk.phase, chunk.detail, chunk.running = held.phase, held.detail, held.running
+        if chunk.kind == "build":
+            buildlife.show_progress(state, chunk)
             continue
         if held.phase in SHOWN_PHASES:
-            joblife.started(state, task, held.started_at)
-        state.changed(held.id)
+            state.jobs[chunk.id].start(held.started_at)
+        state.changed(chunk.id)
 
 
 def refused(state: State, message: Refused, now: float) -> None:
@@ -128,9 +126,9 @@ def refused(state: State, message: Refused, now: float) -> None:
     if lease is not None and not lease.unheard:
         lease.unheard = True
         state.offer(lease)
-    for task in state.tasks.held_by(message.worker_id):
-        if task.attempt == message.attempt and not task.settling:
-            attemptlife.requeue(state, task, message.reason, crashed=False, now=now)
+    chunk = state.chunks.get(message.attempt)
+    if chunk is not None and chunk.worker_id == message.worker_id:
+        attemptlife.requeue(state, chunk, message.reason, now)
 
 
 def unheard(state: State, event: Unheard, now: float) -> None:
@@ -140,9 +138,9 @@ def unheard(state: State, event: Unheard, now: float) -> None:
         return
     lease.unheard = True
     state.offer(lease)
-    for task in state.tasks.held_by(event.worker_id):
-        if task.attempt == event.attempt and not task.settling:
-            attemptlife.requeue(state, task, "its worker is not there", crashed=False, now=now)
+    chunk = state.chunks.get(event.attempt)
+    if chunk is not None and chunk.worker_id == event.worker_id:
+        attemptlife.requeue(state, chunk, "its worker is not there", now)
 
 
 def leave(state: State, message: Leave, now: float) -> None:
@@ -163,65 +161,23 @@ def expire(state: State, now: float) -> None:
 
 def _lose(state: State, lease: Lease, row_state: str, reason: str, now: float) -> None:
     state.leases.end(lease.info.id)
-    _drop_worker(state, lease.info.id, died=set(), reason=reason, now=now)
+    _drop_worker(state, lease.info.id, died={}, reason=reason, now=now)
     state.save(lease, row_state)
 
 
-def _drop_worker(state: State, worker_id: str, *, died: set[int], reason: str, now: float) -> None:
-    """The worker's capacity goes, and so does what it held; the attempts in `died` count as crashes."""
+def _drop_worker(state: State, worker_id: str, *, died: dict[int, Held], reason: str, now: float) -> None:
+    """The worker's capacity goes, and so does what it held; what ran in the attempts in `died` crashed."""
     state.schedule(WorkerGone(worker_id))
     buildlife.forget_unclaimed(state, worker_id)
-    for task in state.tasks.held_by(worker_id):
-        if not task.settling:
-            crashed = task.attempt in died
-            attemptlife.requeue(state, task, DIED if crashed else reason, crashed=crashed, now=now)
+    for chunk in state.chunks.held_by(worker_id):
+        chunk.has_room = False  # it went with its worker
+        held = died.get(chunk.attempt)
+        if held is not None:
+            claims.died(state, chunk, held, now)
+        attemptlife.requeue(state, chunk, DIED if held is not None else reason, now)
 
 
-def claim(state: State, info: WorkerInfo, held: Held, now: float) -> None:
-    """A worker says that it holds this attempt: it is the current one, or becomes it, or must stop."""
-    task = state.task_of(held.kind, held.id, held.index)
-    if held.attempt in state.unanswered or (task is not None and task.settling):
-        return
-    is_current = task is not None and task.attempt == held.attempt and task.worker_id == info.id
-    if task is not None and held.attempt > task.latest:
-        take_up(state, task, info.id, held, now)
-    elif task is not None and is_current:
-        if held.phase == "died":
-            attemptlife.requeue(state, task, DIED, crashed=True, now=now)
-    elif (
-        task is None
-        and held.kind == "build"
-        and (not state.takeover.settled or TaskId("build", held.id) in state.unclaimed)
-    ):
-        if held.phase != "died":
-            buildlife.set_aside(state, info.id, held)
-    elif held.phase not in OVER_PHASES:
-        state.send(info.id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
-
-
-def take_up(state: State, task: Task, worker_id: str, held: Held, now: float) -> None:
-    """An attempt from before that is later than all that is known of its task: the highest one counts.
-
-    Only one of an earlier term can be unknown here. Those of this term were given by this leader, or are made up.
-    """
-    if term_of(held.attempt) >= state.term:
-        state.send(worker_id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
-        return
-    if task.attempt is not None:
-        state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason="superseded"))
-        attemptlife.requeue(state, task, "a later attempt is alive", crashed=False, now=now)
-        if task.settling or state.tasks.get(task.id) is None:  # its job is being stopped: that was its end
-            state.send(worker_id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
-            return
-    if held.phase == "died":
-        state.schedule(Withdrawn(task.id))
-        state.tasks.hold(task, attempt=held.attempt, worker_id=worker_id, assign=None, now=now)
-        attemptlife.requeue(state, task, DIED, crashed=True, now=now)
-    elif state.adopt(task, worker_id, held, now):
-        show(state, worker_id, [held])
-
-
-def _repeat_cancel(state: State, task: Task) -> None:
-    job = state.jobs.get(task.id.id) if task.id.kind == "run" else None
-    if job is not None and job.stopping is not None and task.attempt is not None and not task.settling:
-        state.send(task.worker_id, Cancel(term=state.term, attempt=task.attempt, reason=job.stopping.message or ""))
+def _repeat_cancel(state: State, chunk: Chunk) -> None:
+    job = state.jobs.get(chunk.id) if chunk.kind == "run" else None
+    if job is not None and job.stopping is not None and chunk.left:
+        state.send(chunk.worker_id, Cancel(term=state.term, attempt=chunk.attempt, reason=job.stopping.message or ""))

@@ -1,0 +1,93 @@
+"""One attempt at an agent: which of its tasks are open, and the results that are kept until they are acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec.structs import replace
+
+from wasmgrid.core.job import BuildResult, TaskRange, TaskResult
+from wasmgrid.core.ranges import Ranges
+from wasmgrid.core.resources import Resources
+from wasmgrid.core.wire import FRAME_BYTES, Held
+from wasmgrid.protocol.chunks import runs_of
+
+RESEND_S = 2.0  # an unanswered result is told again after this, then at growing intervals
+
+Result = TaskResult | TaskRange | BuildResult
+
+_packed = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(slots=True)
+class HeldAttempt:
+    """`open` are its tasks that run or were not begun; `unsettled` are results by their first index."""
+
+    held: Held
+    need: Resources
+    open: set[int]
+    unsettled: dict[int, tuple[Result, Ranges]] = field(default_factory=dict)
+    told_at: float = 0.0
+    wait_s: float = RESEND_S
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing runs and nothing must be kept."""
+        return not self.open and not self.unsettled
+
+    def take(self, results: Sequence[Result]) -> list[Result]:
+        """Keep the results of open tasks; those that are new."""
+        fresh: list[Result] = []
+        for result in results:
+            first, count = _span(result)
+            indexes = range(first, first + count)
+            if not self.open.issuperset(indexes):
+                continue
+            self.open.difference_update(indexes)
+            self.unsettled[first] = (result, Ranges([(first, count)]))
+            fresh.append(result)
+        return fresh
+
+    def settle(self, first: int, count: int) -> None:
+        """The results of these tasks are acknowledged."""
+        if count == 1 and first in self.unsettled and len(self.unsettled[first][1]) == 1:
+            del self.unsettled[first]
+            return
+        end = first + count
+        for key, (_, left) in list(self.unsettled.items()):
+            if key < end and left.discard(first, count) and not left:
+                del self.unsettled[key]
+
+    def told(self) -> Held:
+        """What the leader hears of it."""
+        if self.held.count == 1:
+            return self.held
+        kept = set(self.open)
+        rest = Ranges(runs_of(kept))
+        for _, left in self.unsettled.values():
+            for run in left.runs():
+                rest.add(*run)
+        return replace(self.held, rest=rest.runs())
+
+
+def batches(results: Iterable[Result]) -> Iterator[list[Result]]:
+    """The results in parts that fit a frame each."""
+    batch: list[Result] = []
+    size = 0
+    for result in results:
+        more = len(_packed(result))
+        if batch and size + more > FRAME_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(result)
+        size += more
+    if batch:
+        yield batch
+
+
+def _span(result: Result) -> tuple[int, int]:
+    if isinstance(result, TaskRange):
+        return result.first, result.count
+    return (result.index, 1) if isinstance(result, TaskResult) else (0, 1)
