@@ -40,10 +40,8 @@ class Grid:
         self.now = 0.0
         each = max(1, tasks // SHAPES)
         for job_id in range(1, SHAPES + 1):
-            spec = StoredSpec(cpus=1, memory_mb=100 + job_id, priority=job_id % 3)
-            arrived = events.JobArrived(
-                job_id=job_id, tenant=f"t{job_id % 7}", spec=spec, module_sha256="m" * 64, task_count=each
-            )
+            spec = StoredSpec(cpus=1, memory_mb=100 + job_id, priority=job_id % 3, array=f"0-{each - 1}")
+            arrived = events.JobArrived(job_id=job_id, tenant=f"t{job_id % 7}", spec=spec, module_sha256="m" * 64)
             self.note(self.leader.handle(arrived, 0.0))
         for name in self.names:
             capacity = Resources(milli_cpus=1000, memory_mb=1000, disk_mb=4000, slots=2)
@@ -72,6 +70,7 @@ class Grid:
                 worker_id=worker_id,
                 outcome=ENDED,
                 stats=STATS,
+                finished_at=10.0,  # so long that each task travels by itself
             )
             said = wire.Results(worker_id=worker_id, incarnation="1", tasks=[result])
             self.note(self.leader.handle(events.Said(said), self.now))
