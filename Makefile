@@ -39,7 +39,7 @@ lint: setup ## Check format and lint
 types: setup ## Check types (mypy --strict)
 	$(BIN)/mypy
 
-bench: toolchains ## Measure speed and memory; docs/benchmarks.md holds the figures
+bench: toolchains ## Measure speed and memory, peers beside it; python -m benchmarks render fills the documents
 	$(BIN)/python -m benchmarks
 
 docs: setup ## Bring the table of hostile inputs and their tests in docs/security.md up to date

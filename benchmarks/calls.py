@@ -41,11 +41,10 @@ def map_over(grid: Grid, api: Api, count: int) -> dict[str, Any]:
     job = api.submit({"source": source, "function": "square", "lines": {"sha256": lines, "use": "call"}, **TASK})
     api.finish(job["id"])
     ended = time.perf_counter()
-    after = cputime.by_process(grid.process.pid)
+    parts = cputime.each_us(grid.process.pid, before, count)
     seen = sum(1 for index, value in values(grid, job["id"]) if value == index * index)
     if seen != count:
         raise RuntimeError(f"{seen} of {count} values are right")
-    parts = {name: (used - before.get(name, 0.0)) / count * 1e6 for name, used in after.items()}
     return {
         "sent_s": sent - began,
         "ran_s": ended - sent,

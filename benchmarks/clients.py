@@ -28,14 +28,13 @@ def load(wrk: str, grid: Grid, digest: str, seconds: int) -> dict[str, Any]:
     ended = subprocess.run(
         [*argv, "--", grid.token, body], capture_output=True, text=True, timeout=seconds + 60, check=False
     )
-    after = cputime.by_process(grid.process.pid)
     found = [line for line in ended.stdout.splitlines() if line.startswith("figures: ")]
     if ended.returncode or not found:
         raise MissingError(f"wrk ended with {ended.returncode}: {ended.stderr.strip()[-300:]}")
     figure: dict[str, Any] = json.loads(found[0].removeprefix("figures: "))
-    if figure["others"] or figure["errors"]:
+    if figure["others"] or figure["errors"] or not figure["succeeded"]:
         raise RuntimeError(f"not every job succeeded: {figure}")
-    parts = {name: (used - before.get(name, 0.0)) / figure["succeeded"] * 1e6 for name, used in after.items()}
+    parts = cputime.each_us(grid.process.pid, before, figure["succeeded"])
     return {**figure, "per_s": figure["succeeded"] / figure["seconds"], "parts_us": parts}
 
 

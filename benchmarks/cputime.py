@@ -34,6 +34,12 @@ def by_process(pid: int) -> dict[str, float]:
     return used
 
 
+def each_us(pid: int, before: dict[str, float], count: int) -> dict[str, float]:
+    """Microseconds of each of `count` things since `before`, an earlier `by_process`; `all` is their sum."""
+    parts = {name: (used - before.get(name, 0.0)) / count * 1e6 for name, used in by_process(pid).items()}
+    return {**parts, "all": sum(parts.values())}
+
+
 def rss_mb(pid: int) -> float:
     """Resident memory of the tree, shared pages counted in each process."""
     total = 0

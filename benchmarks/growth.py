@@ -48,9 +48,7 @@ class Queue:
         before = cputime.by_process(self._grid.process.pid)
         each = (CORES - 0.25) / CORES
         self._api.finish(self._api.array(self._small, f"0-{tasks - 1}", cpus=round(each, 3))["id"])
-        after = cputime.by_process(self._grid.process.pid)
-        parts = {name: (used - before.get(name, 0.0)) / tasks * 1e6 for name, used in after.items()}
-        return {**parts, "all": sum(parts.values())}
+        return cputime.each_us(self._grid.process.pid, before, tasks)
 
 
 def measure(home: Path) -> dict[int, list[dict[str, float]]]:
@@ -85,7 +83,7 @@ def plot(measured: dict[str, Any]) -> str:
     lengths = {int(waiting): each for waiting, each in measured["waiting"].items()}
     first = lengths[WAITING[0]]["median"]
     panel = Panel("CPU us per task", [each["median"] for each in lengths.values()], promised=1.15 * first)
-    return draw(list(lengths), [panel])
+    return draw(list(lengths), [panel], unit="tasks waiting")
 
 
 if __name__ == "__main__":

@@ -21,13 +21,6 @@ PROMISED_RATIO, PROMISED_MB = 1.15, 400
 _POLL_S = 0.5
 
 
-def used_us(grid: Grid, before: dict[str, float], tasks: int) -> dict[str, float]:
-    """Microseconds of CPU a task since `before`, by process; `all` is their sum."""
-    after = cputime.by_process(grid.process.pid)
-    parts = {name: (used - before.get(name, 0.0)) / tasks * 1e6 for name, used in after.items()}
-    return {**parts, "all": sum(parts.values())}
-
-
 class Watched:
     """A job that is followed from outside: how many tasks have ended, and the most memory that the server held."""
 
@@ -60,11 +53,14 @@ def first_half(home: Path, module: Path, count: int) -> tuple[Watched, dict[str,
         api.finish(api.array(digest, f"0-{scaled(WARM_UP) - 1}")["id"])
         smaller, before = scaled(SMALLER), cputime.by_process(grid.process.pid)
         api.finish(api.array(digest, f"0-{smaller - 1}")["id"])
-        smaller_us = used_us(grid, before, smaller)
+        smaller_us = cputime.each_us(grid.process.pid, before, smaller)
         before, began = cputime.by_process(grid.process.pid), time.perf_counter()
         watched = Watched(api.array(digest, f"0-{count - 1}")["id"])
         watched.until(grid, count // 2)
-        half: dict[str, Any] = {"smaller_us": smaller_us, "first_us": used_us(grid, before, watched.ended)}
+        half: dict[str, Any] = {
+            "smaller_us": smaller_us,
+            "first_us": cputime.each_us(grid.process.pid, before, watched.ended),
+        }
         half["first_s"] = time.perf_counter() - began
         half["killed_at"] = watched.ended
         os.kill(grid.process.pid, signal.SIGKILL)
