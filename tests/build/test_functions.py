@@ -13,7 +13,7 @@ from wasmgrid.core.outcome import OutcomeKind
 
 Build = Callable[..., Built]
 EXAMPLES = Path(__file__).parents[2] / "examples"
-ADD = ["add.rs"]
+ADD = ["add.rs", "add.c", "add.cpp"]
 
 
 def module_of(built: Built) -> bytes:

@@ -7,15 +7,18 @@ as it came. If that is refused, those words are told; if not, the function itsel
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from wasmgrid.build import verdict
 from wasmgrid.build.compiling import Compiled, Project, compile_project, with_suffix
-from wasmgrid.build.functions.wrap import Wanted
+from wasmgrid.build.functions.wrap import RESERVED, Unsupported, Wanted
 from wasmgrid.build.limits import BuildLimits
 from wasmgrid.build.sandbox import Sandbox
-from wasmgrid.build.toolchains.language import Language
+from wasmgrid.build.toolchains.language import Calls, Language
+
+_Run = Callable[..., Awaitable[Compiled]]
 
 
 async def compile_function(
@@ -28,13 +31,27 @@ async def compile_function(
         return await compile_project(sandbox, language, tools, project, parent, limits)
     project = with_suffix(language, project)
     wanted = Wanted(files=project.files, entry=project.entry, flags=project.flags, name=name)
-    wrapped = dataclasses.replace(project, files=calls.wrap(wanted))
-    made = await compile_project(sandbox, language, tools, wrapped, parent, limits)
-    if made.module is not None or made.stopped:
+    run: _Run = functools.partial(compile_project, sandbox, language, tools, parent=parent, limits=limits)
+    try:
+        made, said = await _wrapped(run, calls, project, wanted)
+    except Unsupported as error:
+        return Compiled(outcome=verdict.failed(str(error)))
+    if made is not None and (made.module is not None or made.stopped):
         return made
-    plain = dataclasses.replace(project, function=None)
-    judged = await compile_project(sandbox, language, tools, plain, parent, limits, ask=calls.check)
-    if not judged.outcome.succeeded:
-        return dataclasses.replace(judged, build_ms=made.build_ms + judged.build_ms)
-    why = verdict.failed(calls.why(wanted, made.diagnostics))
-    return Compiled(outcome=why, build_ms=made.build_ms + judged.build_ms)
+    judged = await run(dataclasses.replace(project, function=None), ask=calls.check)
+    if judged.outcome.succeeded:  # the file is in order, so it is about the function
+        judged = Compiled(outcome=verdict.failed(calls.why(wanted, said)), build_ms=judged.build_ms)
+    return dataclasses.replace(judged, build_ms=judged.build_ms + (made.build_ms if made else 0))
+
+
+async def _wrapped(run: _Run, calls: Calls, project: Project, wanted: Wanted) -> tuple[Compiled | None, str]:
+    """The wrapped project as it was compiled, or None where its types could not be asked; the compiler's words."""
+    if taken := [path for path in project.files if path.rpartition("/")[2].startswith(RESERVED)]:
+        raise Unsupported(f"the file {taken[0]} has one of the grid's own names; they begin with {RESERVED}")
+    if calls.typed is not None:
+        asked = await run(dataclasses.replace(project, files=calls.typed(wanted)), ask=calls.ask)
+        if not asked.outcome.succeeded:
+            return (asked if asked.stopped else None), asked.diagnostics
+        wanted = dataclasses.replace(wanted, types=asked.diagnostics)
+    made = await run(dataclasses.replace(project, files=calls.wrap(wanted)))
+    return made, made.diagnostics

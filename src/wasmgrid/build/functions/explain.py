@@ -18,7 +18,11 @@ def missing(language: str, wanted: Wanted) -> str:
 
 def unsupported(language: str, wanted: Wanted, type_name: str, *, result: bool) -> str:
     """A parameter or the result is of a type that has no JSON."""
-    what = "its result" if result else _parameter(language, wanted, type_name)
+    return of_type(wanted, "its result" if result else _parameter(language, wanted, type_name), type_name)
+
+
+def of_type(wanted: Wanted, what: str, type_name: str) -> str:
+    """`what` (a parameter, the result) is of a type that has no JSON."""
     return f"{wanted.name} cannot be called: {what} is of the type {_short(type_name)}, and {_CAN}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from wasmgrid.build.functions.wrap import RESERVED
 from wasmgrid.core.errors import InvalidField
 
 _MOST = 200
@@ -22,9 +23,11 @@ def check_function(language: str, name: str) -> None:
         if 0 < len(name) <= _MOST and name.isprintable():
             return
     elif len(name) <= _MOST and re.fullmatch(_PATHS.get(language, _IDENTIFIER), name, re.ASCII):
-        if not any(part.startswith("wasmgrid_") for part in re.split(r"\W+", name)):
+        if not any(part.startswith(RESERVED) for part in re.split(r"\W+", name)):
             return
         raise InvalidField(
-            f"the name {name!r} is one of the grid's own", hint="names that begin with wasmgrid_ are", field="function"
+            f"the name {name!r} is one of the grid's own",
+            hint=f"names that begin with {RESERVED} are",
+            field="function",
         )
     raise InvalidField(f"{name[:100]!r} is not the name of a {language} function", hint="such as add", field="function")

@@ -18,7 +18,7 @@ _MISSING = re.compile(r"error\[E0(?:425|432|433|423|603)\]")
 
 def wrap(wanted: Wanted) -> Mapping[str, bytes]:
     """The user's file ends with one more line, which names a module in a file of its own."""
-    path = beside(wanted, ".rs")
+    path = beside(wanted.entry, "entry.rs")
     name = path.rpartition("/")[2]
     line = f'#[allow(warnings)] #[path = "{name}"] mod {name.removesuffix(".rs")};'
     return {
@@ -29,7 +29,7 @@ def wrap(wanted: Wanted) -> Mapping[str, bytes]:
 
 
 def _module(wanted: Wanted) -> str:
-    text = template("entry.rs")
+    text = template("entry.rs").decode()
     if _edition_2024(wanted):
         text = text.replace("#[no_mangle]", "#[unsafe(no_mangle)]").replace('\nextern "C" {', '\nunsafe extern "C" {')
     names = json.dumps(_parameters(wanted), ensure_ascii=False)

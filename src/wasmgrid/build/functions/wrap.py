@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files as resources
+
+RESERVED = "wasmgrid_"  # how names begin that are the grid's own, in files and in code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,23 +25,20 @@ class Wanted:
     types: str = ""
 
 
-Wrap = Callable[[Wanted], Mapping[str, bytes]]  # the project's files, with what is generated beside and after them
-Explain = Callable[[Wanted, str], str]  # (the project as it came, the compiler's words) -> why there can be no call
+class Unsupported(Exception):
+    """The function cannot be called; its author is told this text."""
 
 
 @cache
-def template(name: str) -> str:
+def template(name: str) -> bytes:
     """A text of this package."""
-    return resources(__package__).joinpath(name).read_text(encoding="utf-8")
+    return resources(__package__).joinpath("texts", name).read_bytes()
 
 
-def beside(wanted: Wanted, suffix: str) -> str:
-    """A path in the entry's directory that no file of the project has."""
-    directory = wanted.entry.rpartition("/")[0]
-    name = f"wasmgrid_entry{suffix}"
-    while (path := f"{directory}/{name}" if directory else name) in wanted.files:
-        name = f"_{name}"
-    return path
+def beside(entry: str, name: str) -> str:
+    """The path of a generated file in the entry's directory."""
+    directory = entry.rpartition("/")[0]
+    return f"{directory}/{RESERVED}{name}" if directory else f"{RESERVED}{name}"
 
 
 def followed(content: bytes, line: str) -> bytes:

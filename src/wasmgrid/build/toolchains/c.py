@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from wasmgrid.build.functions import c as functions
 from wasmgrid.build.toolchains import cfamily
-from wasmgrid.build.toolchains.language import Flag, Language, pattern
+from wasmgrid.build.toolchains.language import Calls, Flag, Language, pattern
 from wasmgrid.build.toolchains.sysroot import SYSROOT
 
 C = Language(
@@ -20,5 +21,8 @@ C = Language(
     ),
     components=(SYSROOT,),
     compile=cfamily.compile_family,
+    calls=Calls(
+        wrap=functions.wrap, check=cfamily.check_family, why=functions.why, typed=functions.typed, ask=cfamily.ask_types
+    ),
     hello={"hello.c": '#include <stdio.h>\nint main(void) { return puts("hello") < 0; }\n'},
 )

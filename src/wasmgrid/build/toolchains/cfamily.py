@@ -6,7 +6,10 @@ Neither needs a cache or writes anywhere but into the work directory.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from wasmgrid.build.functions import c as functions
+from wasmgrid.build.functions.wrap import RESERVED, beside
 from wasmgrid.build.toolchains.language import Command, Flag, Unit
 
 C_SUFFIXES = (".c",)
@@ -29,6 +32,9 @@ FLAGS = (
     Flag(pattern=r"-msimd128", shown="-msimd128"),
 )
 
+_OLD_CPP = {f"-std={kind}++{year}" for kind in ("c", "gnu") for year in ("98", "03", "0x", "11", "1y", "14", "1z")}
+_TEMPLATES_NEED = "-std=gnu++17"  # what goes before a C++ file whose function is called
+
 _EMULATED = ("SIGNAL", "MMAN", "PROCESS_CLOCKS", "GETPID")
 _EXCEPTIONS = ["-mexception-handling", "-mllvm", "-wasm-use-legacy-eh=false", "-mllvm", "-wasm-enable-sjlj"]
 _LIBRARIES = ["-lc++", "-lc++abi", "-lunwind", "-lsetjmp", "-lc", "-lclang_rt.builtins-wasm32"]
@@ -40,6 +46,17 @@ def compile_family(unit: Unit) -> list[Command]:
     objects = [f"{unit.out}/{number}_{path.rpartition('/')[2]}.o" for number, path in enumerate(sources)]
     compiles = [_clang(unit, source, made) for source, made in zip(sources, objects, strict=True)]
     return [*compiles, _link(unit, objects)]
+
+
+def check_family(unit: Unit) -> list[Command]:
+    """Judge every file that a program would be made of, and make nothing."""
+    return [_clang(unit, source) for source in _sources(unit)]
+
+
+def ask_types(unit: Unit) -> list[Command]:
+    """Have the declaration shown that `functions.c.typed` wrote."""
+    dump = ["-w", "-Xclang", "-ast-dump=json", "-Xclang", f"-ast-dump-filter={functions.TYPED}"]
+    return [_clang(unit, unit.entry, extra=dump)]
 
 
 def _sources(unit: Unit) -> list[str]:
@@ -56,11 +73,17 @@ def _sources(unit: Unit) -> list[str]:
     return [unit.entry, *beside]
 
 
-def _clang(unit: Unit, source: str, made: str) -> Command:
+def _clang(unit: Unit, source: str, made: str | None = None, *, extra: Sequence[str] = ()) -> Command:
+    """Compile `source` into the object `made`, or only look at it. What is generated gets none of the user's flags."""
     sysroot = unit.tools["sysroot"]
     cpp = source.endswith(CPP_SUFFIXES)
     language = ["-nostdinc++", "-isystem", f"{sysroot}/include/c++/v1", "-fwasm-exceptions"] if cpp else []
     flags = [flag for flag in unit.flags if _fits(flag, cpp=cpp) and not flag.startswith("-l")]
+    if source.rpartition("/")[2].startswith(RESERVED):
+        flags = []
+    elif unit.function is not None and source == unit.entry and cpp:
+        flags = [_TEMPLATES_NEED if flag in _OLD_CPP else flag for flag in flags]
+        flags += ["-include", beside(unit.entry, "entry.hpp")]
     return Command(
         argv=[
             f"{unit.tools['zig']}/ziglang/zig",
@@ -72,7 +95,8 @@ def _clang(unit: Unit, source: str, made: str) -> Command:
             *(f"-D_WASI_EMULATED_{name}" for name in _EMULATED),
             *_EXCEPTIONS,
             *("-I", ".", "-O2", *flags),
-            *("-c", "./" + source, "-o", made),
+            *extra,
+            *(["-fsyntax-only", "./" + source] if made is None else ["-c", "./" + source, "-o", made]),
         ]
     )
 
@@ -90,7 +114,9 @@ def _link(unit: Unit, objects: list[str]) -> Command:
             "wasm-ld",
             *("--gc-sections", "--strip-debug", "-z", "stack-size=1048576", "--stack-first"),
             f"-L{library}",
-            f"{library}/crt1-command.o",
+            *(
+                [f"{library}/crt1-command.o"] if unit.function is None else ["--no-entry"]
+            ),  # the entry has its own start
             *objects,
             *_LIBRARIES,
             *("-o", unit.module),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from wasmgrid.build.functions import cpp as functions
 from wasmgrid.build.toolchains import cfamily
-from wasmgrid.build.toolchains.language import Flag, Language, pattern
+from wasmgrid.build.toolchains.language import Calls, Flag, Language, pattern
 from wasmgrid.build.toolchains.sysroot import SYSROOT
 
 _HELLO = """\
@@ -31,5 +32,6 @@ CPP = Language(
     ),
     components=(SYSROOT,),
     compile=cfamily.compile_family,
+    calls=Calls(wrap=functions.wrap, check=cfamily.check_family, why=functions.why),
     hello={"hello.cpp": _HELLO},
 )
