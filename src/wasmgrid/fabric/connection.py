@@ -86,9 +86,8 @@ class Fabric:
         there is no connection (where there was one, only after as long as a restart takes). `wait_s` bounds the first
         connection (`Unreachable`, with the reason); None tries for ever.
         """
-        read = endpoint if callable(endpoint) else lambda: endpoint
         fabric = cls(
-            read,
+            endpoint if callable(endpoint) else lambda: endpoint,
             name=name,
             on_reconnect=on_reconnect,
             on_disconnect=on_disconnect,
@@ -132,6 +131,11 @@ class Fabric:
         """Send and forget. Raises `Unreachable` without a connection, `TooLarge` over the server's payload limit."""
         await self._send(subject, wire.encode(message), reply)
 
+    async def answer(self, reply: str, message: wire.Message) -> None:
+        """Answer a question; nothing where `reply` is no inbox: a question may name any subject for its answer."""
+        if reply.startswith(f"{subjects.INBOX}."):
+            await self._send(reply, wire.encode(message), "")
+
     async def post(self, subject: str, message: wire.Message, *, unheard: Callable[[], None]) -> None:
         """`publish`, and `unheard` is called, soon, where nobody serves `subject`."""
         await self._send(subject, wire.encode(message), self._inbox.posted(unheard))
@@ -162,7 +166,7 @@ class Fabric:
         When this returns, a request from anywhere reaches it; without a connection, it does once there is one.
         """
         subscription = Subscription(
-            subject, queue, handler, self._answer, concurrency, accept=accept, foreign=self._on_foreign
+            subject, queue, handler, self.answer, concurrency, accept=accept, foreign=self._on_foreign
         )
         self._subscriptions.append(subscription)
         if self._client is not None:
@@ -180,9 +184,6 @@ class Fabric:
         return True
 
     # -- sending ---------------------------------------------------------------------------------------------------
-
-    async def _answer(self, subject: str, message: wire.Message) -> None:
-        await self._send(subject, wire.encode(message), "")
 
     async def _on_foreign(self, msg: Msg, said: str) -> None:
         """A frame of another protocol version: this side's owner is told, and so is, once, whoever sent it.
