@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.sdk.scripted import Answer, Asked, Scripted, serving
 
-from wasmgrid.cli import following
+from wasmgrid.cli import patience
 from wasmgrid.cli.main import main
 
 RUNNING = {"id": 3, "state": "running"}
@@ -71,7 +71,7 @@ def test_a_run_goes_on_at_the_next_server(
 def test_a_follower_gives_up_where_every_server_stays_away(
     servers: tuple[Scripted, Scripted], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(following, "RECONNECT_S", 0.2)
+    monkeypatch.setattr(patience, "RECONNECT_S", 0.2)
     for server in servers:
         server.respond = lambda asked: Answer(RUNNING, 201) if asked.method == "POST" else Answer(cut=True)
     assert main(["run", "x.wat"]) == 125

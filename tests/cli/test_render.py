@@ -64,8 +64,8 @@ def test_the_block_before_it_runs() -> None:
     assert render.status_block(waiting, now=NOW) == (
         'job status:\n\tname: ""\n\tfinished: false\n\trunning time (ms): 0\n\texecution output: ""\n'
     )
-    assert "state: queued (waits for 2 gpus)" in render.status_details(waiting)
-    assert "wasmgrid why 1" in render.status_details(waiting)
+    assert "state: queued (waits for 2 gpus)" in render.status_details(waiting, now=NOW)
+    assert "wasmgrid why 1" in render.status_details(waiting, now=NOW)
 
 
 @given(st.text(), st.text())
@@ -85,11 +85,11 @@ def test_the_head_of_a_long_output() -> None:
     )
     line = render.status_block(job, now=NOW).splitlines()[4]
     assert json.loads(line.removeprefix("\texecution output: ")) == "é" * (render.HEAD_BYTES // 2)
-    assert "stdout: 9.8 KiB" in render.status_details(job)
+    assert "stdout: 9.8 KiB" in render.status_details(job, now=NOW)
 
 
 def test_details() -> None:
-    assert render.status_details(DONE) == (
+    assert render.status_details(DONE, now=NOW) == (
         "\tid: 10\n"
         "\tstate: succeeded\n"
         "\toutcome: exited(0)\n"
@@ -221,6 +221,6 @@ def test_exit_codes_are_those_of_the_core(kind: OutcomeKind) -> None:
 
 def test_artifacts_are_named_in_the_status() -> None:
     result = Result(outcome="exited", exit_code=0, artifacts=[Artifact(path="plot.svg", bytes=2048, sha256="ab" * 32)])
-    details = render.status_details(msgspec.structs.replace(DONE, result=result))
+    details = render.status_details(msgspec.structs.replace(DONE, result=result), now=NOW)
     assert "\tartifact: plot.svg (2.0 KiB)\n" in details
     assert "wasmgrid artifacts 10 -o out" in details

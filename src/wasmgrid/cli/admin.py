@@ -8,8 +8,7 @@ import msgspec
 from wasmgrid import __version__
 from wasmgrid.cli import options
 from wasmgrid.cli.connecting import client
-from wasmgrid.cli.jobs import print_json
-from wasmgrid.cli.terminal import one_line
+from wasmgrid.cli.terminal import one_line, print_json
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.units import format_bytes
 from wasmgrid.sdk import calls, views

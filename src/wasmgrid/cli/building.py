@@ -40,7 +40,7 @@ def build(program: str, output: str | None, server: str | None, **source: Any) -
     connection = client_or_start(server)
     job = _built(connection, connection.submit(prepared.spec, prepared.blobs).id)
     if job.module_sha256 is None:
-        return ending.tell(job)
+        return ending.tell(job, connection)
     said = connection.send(calls.diagnostics(job.id))
     sys.stderr.write(render.diagnostics(said, colour=wants_colour(sys.stderr)))
     if output == "-":

@@ -11,8 +11,7 @@ import msgspec
 
 from wasmgrid.cli import options, tables
 from wasmgrid.cli.connecting import client
-from wasmgrid.cli.jobs import print_json
-from wasmgrid.cli.terminal import say
+from wasmgrid.cli.terminal import print_json, say
 from wasmgrid.core.errors import InvalidPath, WasmgridError
 from wasmgrid.sdk import calls, views
 from wasmgrid.sdk.client import Client

@@ -8,8 +8,7 @@ import click
 import msgspec
 
 from wasmgrid.cli import options
-from wasmgrid.cli.jobs import print_json
-from wasmgrid.cli.terminal import one_line, wants_colour
+from wasmgrid.cli.terminal import one_line, print_json, wants_colour
 from wasmgrid.sdk.views import WASMGRID_FAILED
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}

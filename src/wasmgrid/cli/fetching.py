@@ -13,8 +13,8 @@ import click
 
 from wasmgrid.cli import options, tables
 from wasmgrid.cli.connecting import client
-from wasmgrid.cli.jobs import job_number, print_json
-from wasmgrid.cli.terminal import one_line
+from wasmgrid.cli.jobs import job_number
+from wasmgrid.cli.terminal import one_line, print_json
 from wasmgrid.core.errors import DigestMismatch, InvalidPath, NotFound
 from wasmgrid.core.paths import check_relative
 from wasmgrid.core.units import format_bytes
@@ -47,22 +47,23 @@ def wasm(job: int | str, output: str | None, server: str | None) -> int:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Download to DIR."
 )
+@options.task_index
 @options.as_json
 @options.server
-def artifacts(job: int | str, output: Path | None, as_json: bool, server: str | None) -> int:
+def artifacts(job: int | str, output: Path | None, index: int | None, as_json: bool, server: str | None) -> int:
     """List the files that a job left in /out, or download them all into DIR."""
     connection = client(server)
     number = job_number(connection, job)
     if as_json:
-        print_json(connection.send(calls.raw(calls.artifacts(number))))
-    found = connection.send(calls.artifacts(number)).artifacts
+        print_json(connection.send(calls.raw(calls.artifacts(number, index=index))))
+    found = connection.send(calls.artifacts(number, index=index)).artifacts
     if output is None:
         if not as_json:
             click.echo(tables.artifacts([(each.path, each.bytes, each.sha256) for each in found]), nl=False)
         return 0
     for each in found:
         target = below(output, each.path)
-        save(connection, calls.artifact(number, each.path), target, sha256=each.sha256)
+        save(connection, calls.artifact(number, each.path, index=index), target, sha256=each.sha256)
         click.echo(one_line(str(target)), err=True)
     return 0
 

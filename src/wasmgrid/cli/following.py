@@ -6,31 +6,23 @@ import sys
 import time
 from collections.abc import Callable
 
+from wasmgrid.cli.patience import AWAY, PAUSE_S, Patience
 from wasmgrid.cli.terminal import GuestOutput, Progress, say
-from wasmgrid.core.errors import Unavailable, Unreachable, WasmgridError
 from wasmgrid.core.lifecycle import FINISHED
 from wasmgrid.sdk import calls
 from wasmgrid.sdk.client import Client
 from wasmgrid.sdk.views import Job
 
-RECONNECT_S = 30.0  # how long a server may be gone before a follower gives up on it
-_PAUSE_S = 0.25
-AWAY = (Unreachable, Unavailable)  # gone, or on its way out
-
 
 class Follower:
-    """Follows one job.
+    """Follows one job; what it writes is that of the task `index`. `connect` is as for `Patience`."""
 
-    `connect` makes another client where the server went away: its address may be a new one when it is back.
-    """
-
-    def __init__(self, client: Client, connect: Callable[[], Client], job_id: int) -> None:
-        self._client = client
-        self._connect = connect
+    def __init__(self, client: Client, connect: Callable[[], Client], job_id: int, *, index: int | None = None) -> None:
+        self.patience = Patience(client, connect, job_id)
         self._job_id = job_id
+        self._index = index
         self._outputs = {"stdout": GuestOutput(sys.stdout), "stderr": GuestOutput(sys.stderr)}
         self._seen = ""  # the id of the last chunk that was printed
-        self._lost_at: float | None = None
 
     def until_started(self) -> None:
         """Say on stderr what the job waits for, until it runs or will not."""
@@ -56,21 +48,22 @@ class Follower:
         """The finished job, as the server's JSON."""
         while True:
             try:
-                return self._client.send(calls.raw(calls.job(self._client.wait(self._job_id).id)))
+                return self.patience.client.send(calls.raw(calls.job(self.patience.client.wait(self._job_id).id)))
             except AWAY as error:
-                self._reconnect(error)
+                self.patience.try_again(error)
 
     def _started(self, progress: Progress) -> bool:
-        for job in self._client.stream(calls.events(self._job_id)):
-            self._lost_at = None
+        for job in self.patience.client.stream(calls.events(self._job_id)):
+            self.patience.heard()
             if job.done or job.state == "running":
                 return True
             progress.say(waiting_for(job))
         return False
 
     def _some_output(self, *, follow: bool) -> bool:
-        for chunk in self._client.stream(calls.logs(self._job_id, follow=follow, after=self._seen)):
-            self._lost_at = None
+        call = calls.logs(self._job_id, follow=follow, after=self._seen, index=self._index)
+        for chunk in self.patience.client.stream(call):
+            self.patience.heard()
             self._seen = chunk.id or self._seen
             if chunk.stream == "end":
                 return not follow or chunk.state in FINISHED
@@ -85,29 +78,11 @@ class Follower:
         try:
             done = attempt()
         except AWAY as error:
-            self._reconnect(error)
+            self.patience.try_again(error)
             return False
         if not done:
-            time.sleep(_PAUSE_S)  # the server ended the stream early: it is stopping, or the client was slow
+            time.sleep(PAUSE_S)  # the server ended the stream early: it is stopping, or the client was slow
         return done
-
-    def _reconnect(self, error: WasmgridError) -> None:
-        """Another client, in a moment; gives up with `error` where the server stays away."""
-        if self._lost_at is None:
-            self._lost_at = time.monotonic()
-            say(f"{error.message}; trying again")
-        while True:
-            if time.monotonic() - self._lost_at > RECONNECT_S:
-                hint = f"the job goes on where its grid does · come back: wasmgrid logs -f {self._job_id}"
-                raise Unreachable(error.message, hint=hint) from error
-            time.sleep(_PAUSE_S)
-            if len(self._client.servers) > 1:
-                return  # it asks another one by itself
-            try:
-                self._client = self._connect()
-            except AWAY:
-                continue
-            return
 
 
 def waiting_for(job: Job) -> str:

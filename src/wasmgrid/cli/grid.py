@@ -9,8 +9,7 @@ import click
 import msgspec
 
 from wasmgrid.cli import options
-from wasmgrid.cli.jobs import print_json
-from wasmgrid.cli.terminal import say
+from wasmgrid.cli.terminal import print_json, say
 from wasmgrid.cli.working import NATS_VARIABLE, capacity_flags
 from wasmgrid.home import Home
 

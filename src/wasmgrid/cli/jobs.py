@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 
 import click
 import msgspec
 
-from wasmgrid.cli import ending, options, render, tables
+from wasmgrid.cli import ending, options, render, tables, watching
 from wasmgrid.cli.connecting import client
 from wasmgrid.cli.following import Follower
-from wasmgrid.cli.terminal import say
+from wasmgrid.cli.terminal import print_json, say
 from wasmgrid.core.errors import TimedOutWaiting, WasmgridError
 from wasmgrid.sdk import calls
 from wasmgrid.sdk.client import Client
@@ -30,8 +29,8 @@ def status(job: int | str, as_json: bool, server: str | None) -> int:
         return print_json(body)
     shown = msgspec.json.decode(body, type=Job)
     now = datetime.now(UTC)
-    live = _live_head(connection, shown) if shown.state == "running" else b""
-    click.echo(render.status_block(shown, now=now, live_head=live) + render.status_details(shown), nl=False)
+    live = _live_head(connection, shown) if shown.state == "running" and not shown.is_array else b""
+    click.echo(render.status_block(shown, now=now, live_head=live) + render.status_details(shown, now=now), nl=False)
     return 0
 
 
@@ -49,10 +48,12 @@ def wait(job: int | str, timeout: float | None, as_json: bool, server: str | Non
         if not left.done:
             hint = f"why: wasmgrid why {number}"
             raise TimedOutWaiting(f"job {number} is {left.state} after {timeout:g} s", hint=hint)
-    body = Follower(connection, lambda: client(server), number).finished()
+    follower = Follower(connection, lambda: client(server), number)
+    watching.until_done(follower.patience, connection.job(number), drawn=not as_json)
+    body = follower.finished()
     if as_json:
         print_json(body)
-    return ending.tell(msgspec.json.decode(body, type=Job))
+    return ending.tell(msgspec.json.decode(body, type=Job), follower.patience.client)
 
 
 @click.command()
@@ -99,12 +100,6 @@ def why(job: int | str, as_json: bool, server: str | None) -> int:
     if as_json:
         return print_json(body)
     click.echo(tables.why(msgspec.json.decode(body, type=Why)), nl=False)
-    return 0
-
-
-def print_json(body: bytes) -> int:
-    """The server's own JSON on stdout, one line."""
-    sys.stdout.buffer.write(body.rstrip() + b"\n")
     return 0
 
 

@@ -26,6 +26,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("jobs", "Show a job."),
     "wait": ("jobs", "Wait for a job's end."),
     "logs": ("logs", "Print what a job wrote."),
+    "tasks": ("tasks", "List the tasks of a job."),
+    "results": ("tasks", "Print the results of all tasks as lines of JSON."),
+    "rerun": ("tasks", "Run a job, or its failed tasks, again."),
     "jobs": ("jobs", "List jobs, newest first."),
     "cancel": ("jobs", "Cancel a job."),
     "why": ("jobs", "Say why a job is not running."),
@@ -46,10 +49,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cluster": ("cluster", "Write the files of a grid on several machines."),
     "toolchain": ("toolchains", "List, install and check toolchains on this machine."),
     "doctor": ("doctor", "Check this machine, and say what to do about what is missing."),
+    "bench": ("bench", "Measure this grid: latency, and tasks and calls a second."),
     "prune": ("admin", "Remove old results, builds and files."),
     "version": ("admin", "Print the versions of client and server."),
 }
-_GROUPS = {"Programs": 3, "Jobs": 9, "Grid": 5, "Pool": 7, "Upkeep": 4}
+_GROUPS = {"Programs": 3, "Jobs": 12, "Grid": 5, "Pool": 7, "Upkeep": 5}
 
 
 class Commands(click.Group):

@@ -163,6 +163,11 @@ def job_argument(command: Callable[..., int]) -> Callable[..., int]:
     return argument(click.option("-i", "--id", "job_option", type=JobId(), help="The same, as a flag.")(with_job))
 
 
+def task_index(command: F) -> F:
+    """`--index`: which task, of a job that has many."""
+    return click.option("--index", type=click.IntRange(min=0), metavar="N", help="Of an array, the task N.")(command)
+
+
 def _flag(*names: str, **settings: Any) -> Callable[[F], F]:
     return click.option(*names, **settings)
 
@@ -214,6 +219,25 @@ def source_flags(command: F) -> F:
 def job_flags(command: F) -> F:
     """What a job asks for. One name everywhere: these are the keys of the request."""
     return _apply(_JOB, command)
+
+
+_CHANGES = [
+    _flag("-c", "--cpus", type=float, help="Other cpus."),
+    _flag("-m", "--memory-mb", type=int, help="Another cap."),
+    _flag("-j", "--job-name", "--name", "name", metavar="NAME", help="Another name."),
+    _flag("--disk-mb", type=int, help="Other scratch space."),
+    _flag("--time-limit", "time_limit_s", type=Duration(), help="Another time limit."),
+    _flag("--output-limit", "output_limit_bytes", type=Size(), help="Another output limit."),
+    _flag("--retries", type=int, help="Another number of retries."),
+    _flag("--priority", type=int, help="Another priority."),
+    _flag("--max-fails", type=click.IntRange(min=0), metavar="N", help="Give up once more than N tasks failed."),
+    _flag("--concurrency", type=click.IntRange(min=1), metavar="N", help="At most so many tasks at once."),
+]
+
+
+def changes(command: F) -> F:
+    """What may be other than it was when a job is run again; None where it is to be the same."""
+    return _apply(_CHANGES, command)
 
 
 def _apply(flags: Sequence[Callable[[Any], Any]], command: F) -> F:

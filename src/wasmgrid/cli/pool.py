@@ -10,8 +10,7 @@ import msgspec
 
 from wasmgrid.cli import options, workertable
 from wasmgrid.cli.connecting import client
-from wasmgrid.cli.jobs import print_json
-from wasmgrid.cli.terminal import Progress, say
+from wasmgrid.cli.terminal import Progress, print_json, say
 from wasmgrid.core.errors import TimedOutWaiting
 from wasmgrid.sdk import calls, views
 from wasmgrid.sdk.client import Client

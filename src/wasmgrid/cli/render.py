@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
+from wasmgrid.cli import arraytext
 from wasmgrid.cli.terminal import JSON_CONTROLS, neutralised, one_line
 from wasmgrid.core.limits import MB
 from wasmgrid.core.units import format_bytes, format_ms
@@ -37,9 +38,9 @@ def status_block(job: Job, *, now: datetime, live_head: bytes = b"") -> str:
     )
 
 
-def status_details(job: Job) -> str:
+def status_details(job: Job, *, now: datetime) -> str:
     """What stands below the prototype's block."""
-    return "".join(f"\t{name}: {one_line(value)}\n" for name, value in _details(job))
+    return "".join(f"\t{name}: {one_line(value)}\n" for name, value in _details(job, now))
 
 
 def summary(job: Job) -> str:
@@ -64,7 +65,7 @@ def failure(job: Job) -> list[str]:
     """Why a job did not end by itself, what to do about it, and where it was; nothing where it exited."""
     result = job.result
     if result is None:
-        if job.state == "succeeded" or not job.done:
+        if job.state == "succeeded" or not job.done or (job.is_array and not job.state_reason):
             return []
         return [one_line(f"error[{job.state}]: {job.state_reason or f'job {job.id} is {job.state}'}")]
     if result.outcome == "exited":
@@ -138,19 +139,21 @@ def when(moment: datetime | None) -> str:
 def outcome(job: Job) -> str:
     """How a job ended, in a word: `exited(0)`, `trapped(unreachable)`, `timed_out`; `-` where it has not."""
     result = job.result
-    if result is None:
-        return "-"
-    if result.outcome == "exited":
-        return f"exited({result.exit_code})"
-    return f"{result.outcome}({result.trap_kind})" if result.trap_kind else result.outcome
+    if job.is_array:
+        return f"{job.counts.succeeded}/{job.task_count}"
+    return "-" if result is None else arraytext.outcome(result)
 
 
-def _details(job: Job) -> Iterator[tuple[str, str]]:
+def _details(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
     yield "id", str(job.id)
     yield "state", job.state + (f" ({job.state_reason})" if job.state_reason else "")
+    if job.is_array:
+        yield from arraytext.details(job, now)
     result = job.result
     if result is not None:
         yield "outcome", outcome(job)
+        if result.return_value is not None:
+            yield "return value", json.dumps(result.return_value, ensure_ascii=False)
         if result.message and result.outcome != "exited" and result.message != job.state_reason:
             yield "message", result.message
     yield "submitted", when(job.submitted_at)
@@ -178,6 +181,8 @@ def _size(count: int, *, truncated: bool) -> str:
 
 
 def _next(job: Job) -> str:
+    if job.is_array:
+        return arraytext.following(job)
     if not job.done:
         return f"wasmgrid logs -f {job.id} · wasmgrid why {job.id} · wasmgrid cancel {job.id}"
     result = job.result

@@ -4,45 +4,50 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
-from wasmgrid.cli import ending, exits, options, render
-from wasmgrid.cli.connecting import client, client_or_start
-from wasmgrid.cli.following import Follower
-from wasmgrid.cli.jobs import print_json
-from wasmgrid.cli.terminal import say
+from wasmgrid.cli import arrayflags, options, render
+from wasmgrid.cli.connecting import client_or_start
+from wasmgrid.cli.terminal import print_json, say
+from wasmgrid.cli.watching import watch
 from wasmgrid.core.errors import LanguageUnknown
 from wasmgrid.core.job import Base64
 from wasmgrid.sdk import calls, packing, prepare
 from wasmgrid.sdk.client import Client
 from wasmgrid.sdk.views import Job
 
-SECOND_CTRL_C_S = 2.0  # how long a second Ctrl-C cancels what the first detached from
-
 
 @click.command()
 @click.argument("program", metavar="FILE|DIRECTORY|-")
 @click.argument("args", nargs=-1, metavar="[-- ARGS...]")
 @options.job_flags
+@arrayflags.array_flags
 @options.source_flags
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing of what the program writes or gives.")
 @click.option("-d", "--detach", is_flag=True, help="Return as soon as the job has its id.")
 @options.as_json
 @options.server
-def run(program: str, server: str | None, detach: bool, as_json: bool, **given: Any) -> int:
+def run(program: str, server: str | None, quiet: bool, detach: bool, as_json: bool, **given: Any) -> int:
     """Run FILE, a project's DIRECTORY, a .wasm, or source from standard input (-).
 
     The program's output goes to stdout and stderr as it comes, its exit code is passed through, and one line on stderr
     says what it took. Ctrl-C detaches (the job goes on), twice cancels.
 
+    With --array, --each-line or --from-json it is many tasks: what each writes comes whole and in the order of their
+    indexes, and the exit code is 0 where all of them succeeded, else 1. With --function the source holds a plain
+    function; what it returns is printed: text as it is, anything else as JSON, of many calls one line of JSON each
+    (null for one that failed).
+
     \b
         wasmgrid run hello.rs -- first second
         wasmgrid run main.c --input data.csv --time-limit 30s
-        echo '(module (func (export "_start")))' | wasmgrid run -
+        wasmgrid run add.rs --function add -- 2 3
+        wasmgrid run render.rs --array 0-999 -- --frame {index}
+        wasmgrid run score.c --each-line names.txt -- --name {line}
+        wasmgrid run add.rs --function add --from-json pairs.json > sums.ndjson
     """
     prepared = _prepare(program, **given)
     connection = client_or_start(server)
@@ -51,20 +56,14 @@ def run(program: str, server: str | None, detach: bool, as_json: bool, **given: 
     _warn(job)
     if detach:
         return _print_job(connection, job) if as_json else 0
-    follower = Follower(connection, lambda: client(server), job.id)
-    try:
-        finished = _follow(follower, quiet=as_json)
-    except KeyboardInterrupt:
-        return _interrupted(server, job.id)
-    if as_json:
-        print_json(finished)
-    return ending.tell(msgspec.json.decode(finished, type=Job))
+    return watch(server, connection, job, as_json=as_json, quiet=quiet)
 
 
 @click.command()
 @click.argument("program", metavar="FILE|DIRECTORY|-")
 @click.argument("args", nargs=-1, metavar="[-- ARGS...]")
 @options.job_flags
+@arrayflags.array_flags
 @options.source_flags
 @options.as_json
 @options.server
@@ -84,29 +83,6 @@ def submit(program: str, server: str | None, as_json: bool, **given: Any) -> int
     return 0
 
 
-def _follow(follower: Follower, *, quiet: bool) -> bytes:
-    follower.until_started()
-    if not quiet:
-        follower.output()
-    return follower.finished()
-
-
-def _interrupted(server: str | None, job_id: int) -> int:
-    """Ctrl-C: detach and say how to come back; a second one, soon after, cancels."""
-    try:
-        say(
-            f"detached: job {job_id} goes on · come back: wasmgrid logs -f {job_id} · "
-            f"cancel: Ctrl-C again, or wasmgrid cancel {job_id}"
-        )
-        time.sleep(SECOND_CTRL_C_S)
-    except KeyboardInterrupt:
-        with client(server) as connection:
-            connection.cancel(job_id)
-            job = connection.wait(job_id, timeout_s=10.0)
-        say(f"job {job_id} is {job.state}" if job.done else f"job {job_id} is being cancelled")
-    return exits.INTERRUPTED
-
-
 def _print_job(connection: Client, job: Job) -> int:
     return print_json(connection.send(calls.raw(calls.job(job.id))))
 
@@ -118,13 +94,12 @@ def _warn(job: Job) -> None:
 
 def _prepare(program: str, *, stdin: str | None, env: tuple[str, ...], **given: Any) -> prepare.Prepared:
     """The request that the flags ask for; everything on this machine is read here."""
-    if program == "-" and stdin == "-":
-        raise click.UsageError("standard input cannot be both the program (-) and its --stdin -")
+    arrayflags.check(program, {**given, "stdin": stdin})
     if (given["gpu_model"] or given["gpu_memory_mb"]) and not given["gpus"]:
         raise click.UsageError("--gpu-model and --gpu-memory-mb say which GPUs; say how many, too: --gpus 1")
     if given["retry_memory"] and not given["retries"]:
         raise click.UsageError("--retry-memory is the memory of a retry; say how many, too: --retries 3")
-    given["args"] = list(given["args"])
+    given |= {"args": list(given["args"]), **arrayflags.taken(given)}
     given["require"], given["prefer"] = dict(given["require"]), dict(given["prefer"])
     return prepare.job(
         **program_of(program, given["language"]),

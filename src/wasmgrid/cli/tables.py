@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from wasmgrid.cli import arraytext
 from wasmgrid.cli.render import outcome, running_ms
 from wasmgrid.cli.terminal import one_line
 from wasmgrid.core.units import format_bytes, format_ms
-from wasmgrid.sdk.views import Credential, Job, Why
+from wasmgrid.sdk.views import Credential, Job, Result, Why
 
 _MOST_NAMES = 5
+_SAID_WIDTH = 60
 
 if TYPE_CHECKING:  # its package is the builder's
     from wasmgrid.build.doctor import ToolchainStatus
@@ -40,6 +43,32 @@ def jobs(found: Sequence[Job], *, now: datetime) -> str:
         for job in found
     ]
     return table(["ID", "NAME", "STATE", "OUTCOME", "RUN", "AGE"], rows)
+
+
+def tasks(found: Sequence[Result]) -> str:
+    """Tasks by index, with what they gave or why they did not."""
+    rows = [
+        [
+            str(task.index),
+            arraytext.outcome(task),
+            format_ms(task.stats.wall_ms) if task.stats.wall_ms else "-",
+            format_ms(task.stats.cpu_ms) if task.stats.cpu_ms else "-",
+            format_bytes(task.stats.peak_memory_bytes) if task.stats.peak_memory_bytes else "-",
+            task.worker_id or "-",
+            _said(task),
+        ]
+        for task in found
+    ]
+    return table(["INDEX", "OUTCOME", "RUN", "CPU", "PEAK", "WORKER", "SAID"], rows)
+
+
+def _said(task: Result) -> str:
+    """What it gave, why it ended, or the first line that it wrote."""
+    if task.return_value is not None:
+        text = json.dumps(task.return_value, ensure_ascii=False)
+    else:
+        text = task.message or task.stdout.partition("\n")[0]
+    return text if len(text) <= _SAID_WIDTH else text[: _SAID_WIDTH - 1] + "…"
 
 
 def _ran(job: Job, now: datetime) -> str:

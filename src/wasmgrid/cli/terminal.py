@@ -125,3 +125,9 @@ def say(text: str) -> None:
     """One line for the person, on stderr."""
     sys.stderr.write(one_line(text) + "\n")
     sys.stderr.flush()
+
+
+def print_json(body: bytes) -> int:
+    """The server's own JSON on stdout, one line."""
+    sys.stdout.buffer.write(body.rstrip() + b"\n")
+    return 0

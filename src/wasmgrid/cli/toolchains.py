@@ -19,8 +19,7 @@ from wasmgrid.build.builder import Builder
 from wasmgrid.build.provision import default_directory
 from wasmgrid.build.toolchains.language import Language
 from wasmgrid.cli import options, tables
-from wasmgrid.cli.jobs import print_json
-from wasmgrid.cli.terminal import one_line, say
+from wasmgrid.cli.terminal import one_line, print_json, say
 from wasmgrid.core.units import format_ms
 from wasmgrid.sdk.views import WASMGRID_FAILED
 

@@ -73,8 +73,8 @@ def results(
 
 def verbatim(
     job_id: JobId, *, follow: bool = False, failed: bool = False, values: bool = False
-) -> Stream[tuple[int, bytes]]:
-    """The same results as (index, the server's own JSON): what is printed for programs."""
+) -> Stream[taskviews.Line]:
+    """The same results as the server's own JSON: what is printed for programs."""
     stream: Stream[Any] = results(job_id, taskviews.Ended, follow=follow, failed=failed, values=values)
     return replace(stream, decode=_numbered)
 
@@ -96,8 +96,8 @@ def delete(job_id: JobId) -> Call[bool]:
     return Call(method="DELETE", path=of_job(job_id), decode=lambda _: True, absent=False)
 
 
-def _numbered(line: bytes) -> tuple[int, bytes]:
-    return understood(line, taskviews.Ended).index, line
+def _numbered(line: bytes) -> taskviews.Line:
+    return taskviews.Line(understood(line, taskviews.Ended).index, line)
 
 
 def _true(flag: bool) -> str | None:

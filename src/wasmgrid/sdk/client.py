@@ -93,13 +93,16 @@ class Client:
 
     def stream(self, call: Stream[T]) -> Iterator[T]:
         """What the server says, as it says it; ends when the server ends it, or with `Unreachable` in the middle."""
+        for some in self.bursts(call):
+            yield from some
+
+    def bursts(self, call: Stream[T]) -> Iterator[list[T]]:
+        """The same, where what came at once comes at once: after each list the server may have nothing for a while."""
         parser = call.parser()
         with self._opened(call, timeout_s=SILENCE_S) as response:
             while chunk := self._transport.piece(response.read1):
-                for event in parser.feed(chunk):
-                    said = call.decode(event)
-                    if said is not None:
-                        yield said
+                decoded = (call.decode(each) for each in parser.feed(chunk))
+                yield [said for said in decoded if said is not None]
 
     def download(self, call: Download, into: IO[bytes]) -> int:
         """Write the answer's bytes to `into`; returns how many there were."""

@@ -56,6 +56,13 @@ class Printed(Ended, frozen=True, kw_only=True):
         return base64.b64decode(self.stdout_base64) if self.stdout_base64 is not None else self.stdout.encode()
 
 
+class Line(msgspec.Struct, frozen=True):
+    """A task's result as the server's own JSON."""
+
+    index: int
+    text: bytes
+
+
 class BatchItem(msgspec.Struct, frozen=True, kw_only=True):
     """One submission of many: the job, or why there is none."""
 

@@ -1,0 +1,63 @@
+"""The results of a job's tasks, each once, as they come; over lost connections too."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
+
+from wasmgrid.cli.patience import AWAY, PAUSE_S, Patience
+from wasmgrid.core.ranges import Ranges
+from wasmgrid.sdk.calls import Stream
+from wasmgrid.sdk.views import Job
+
+
+class OfTask(Protocol):
+    """Whatever says which task it is about."""
+
+    @property
+    def index(self) -> int:
+        """The task's."""
+
+
+T = TypeVar("T", bound=OfTask)
+
+
+class Feed(Generic[T]):
+    """Follows `call`, a stream of a job's results, from its beginning; what was seen is not given again.
+
+    `failed`: the stream has those only that did not succeed. Without `follow` it ends with what is there.
+    """
+
+    def __init__(
+        self, patience: Patience, job_id: int, call: Stream[T], *, failed: bool = False, follow: bool = True
+    ) -> None:
+        self._patience = patience
+        self._job_id = job_id
+        self._call = call
+        self._failed = failed
+        self._follow = follow
+        self._seen = Ranges()
+
+    def bursts(self) -> Iterator[list[T]]:
+        """What came at once, at once; until every task's result was seen, or the job has no more."""
+        ended = False  # before the stream was opened: then it has everything
+        while True:
+            try:
+                for some in self._patience.client.bursts(self._call):
+                    self._patience.heard()
+                    yield [each for each in some if self._seen.add(each.index)]
+                if not self._follow:
+                    return
+                job = self._patience.client.job(self._job_id)
+            except AWAY as error:
+                self._patience.try_again(error)
+                continue
+            if job.done and (ended or self._complete(job)):
+                return
+            ended = job.done
+            time.sleep(PAUSE_S)  # the server ended the stream early: it is stopping, or the client was slow
+
+    def _complete(self, job: Job) -> bool:
+        expected = job.counts.failed + job.counts.cancelled if self._failed else job.task_count
+        return len(self._seen) >= expected
