@@ -52,7 +52,7 @@ def wide(found: Sequence[Worker]) -> str:
 
 def _place(worker: Worker) -> tuple[tuple[int, str], ...]:
     """Ids as people count: w2 before w10, a credential's workers together."""
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", worker.id[:80]))
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", worker.id[:80]))
 
 
 def remaining(seconds: float | None) -> str:
