@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import wasmtime
@@ -17,7 +17,7 @@ from wasmgrid.core.outcome import Outcome
 from wasmgrid.runner.frames import Confinement
 from wasmgrid.worker.modules import ModuleCache
 from wasmgrid.worker.runners import Runners
-from wasmgrid.worker.task import PreparedModule, RunnerReport, RunnerTask
+from wasmgrid.worker.task import PreparedModule, RangeReport, RunnerChunk, RunnerReport, Tasks
 
 WASI = {
     "args_get": "i32 i32",
@@ -135,6 +135,18 @@ class Guest:
           (func (export "_start") (local $i i32) (local $j i32) {" ".join(self._body)}))"""
 
 
+class Ran(NamedTuple):
+    """What came of a chunk."""
+
+    reports: list[RunnerReport]
+    ranges: list[RangeReport]
+    rest: list[tuple[int, int]]
+
+
+def _taken(rest: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {name: rest.pop(name) for name in kind.__struct_fields__ if name in rest}
+
+
 class Bench:
     """A module cache and runners, driven synchronously from tests on one event loop."""
 
@@ -160,29 +172,55 @@ class Bench:
         async with self.cache.hold(sha256_hex(wasm), fetch, metered=metered) as prepared:
             return prepared
 
-    async def task(self, module: Guest | str | bytes, *, tenant: str = "t", **rest: Any) -> RunnerTask:
-        """An attempt of `module`; limits are given by their own names."""
-        given = {name: rest.pop(name) for name in Limits.__struct_fields__ if name in rest}
-        limits = Limits(**{"memory_mb": 64, "wall_s": 20.0, "output_bytes": 1 << 20, **given})
+    async def task(self, module: Guest | str | bytes, *, tenant: str = "t", **rest: Any) -> RunnerChunk:
+        """An attempt of `module`; limits and what differs between tasks are given by their own names."""
+        limits = Limits(**{"memory_mb": 64, "wall_s": 20.0, "output_bytes": 1 << 20, **_taken(rest, Limits)})
+        tasks = Tasks(**_taken(rest, Tasks))
         prepared = await self.prepare(module, metered=limits.fuel is not None)
         assert isinstance(prepared, PreparedModule), prepared
-        return RunnerTask(attempt=next(self._attempts), job_id=1, tenant=tenant, module=prepared, limits=limits, **rest)
+        chunk = {"attempt": next(self._attempts), "job_id": 1, "tenant": tenant, "module": prepared, **rest}
+        return RunnerChunk(limits=limits, tasks=tasks, **chunk)
+
+    async def run_task(self, task: RunnerChunk) -> RunnerReport:
+        """Run a chunk of one."""
+        ran = await self.run_chunk(task)
+        assert (len(ran.reports), ran.ranges, ran.rest) == (1, [], []), ran
+        return ran.reports[0]
+
+    async def run_chunk(self, chunk: RunnerChunk) -> Ran:
+        """Run a chunk."""
+        ran = Ran([], [], [])
+
+        def heard(reports: list[RunnerReport], ranges: list[RangeReport]) -> None:
+            ran.reports.extend(reports)
+            ran.ranges.extend(ranges)
+
+        return ran._replace(rest=await self.runners.run_chunk(chunk, heard))
 
     async def arun(self, module: Guest | str | bytes, **rest: Any) -> RunnerReport:
-        """Run one attempt."""
-        return await self.runners.run(await self.task(module, **rest))
+        """Run one attempt at one task."""
+        return await self.run_task(await self.task(module, **rest))
+
+    def run_all(self, module: Guest | str | bytes, **rest: Any) -> Ran:
+        """Run a chunk to its end."""
+
+        async def work() -> Ran:
+            return await self.run_chunk(await self.task(module, array=True, **rest))
+
+        ran: Ran = self.wait(work())
+        return ran
 
     def run(self, module: Guest | str | bytes, **rest: Any) -> RunnerReport:
         """Run one attempt to its end."""
         report: RunnerReport = self.wait(self.arun(module, **rest))
         return report
 
-    async def said_something(self, task: RunnerTask) -> None:
-        """Wait until the attempt, started by now, has written to stdout."""
+    async def said_something(self, task: RunnerChunk, index: int = 0) -> None:
+        """Wait until the task, started by now, has written to stdout."""
         async with asyncio.timeout(20):
-            said = b""
+            said, key = b"", (task.attempt, index)
             while not said:
-                said = (await self.runners.tail(task.key, stdout_offset=0, stderr_offset=0, wait_s=20)).stdout
+                said = (await self.runners.tail(key, stdout_offset=0, stderr_offset=0, wait_s=20)).stdout
                 await asyncio.sleep(0.005)  # it may not be live yet
 
     def check_alive(self) -> None:

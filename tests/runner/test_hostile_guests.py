@@ -129,9 +129,9 @@ def test_hostile_46_network_use(bench: Bench) -> None:
 def test_hostile_47_runner_crash(bench: Bench) -> None:
     async def crash(number: signal.Signals) -> RunnerReport:
         task = await bench.task(Guest().write("said").do("(loop $forever (br $forever))"), tenant="crash")
-        running = asyncio.create_task(bench.runners.run(task))
+        running = asyncio.create_task(bench.run_task(task))
         await bench.said_something(task)
-        os.kill(bench.runners.pid_of(task.key) or 0, number)
+        os.kill(bench.runners.pid_of(task.attempt) or 0, number)
         return await running
 
     for number in (signal.SIGKILL, signal.SIGABRT, signal.SIGBUS):

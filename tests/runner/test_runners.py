@@ -15,12 +15,12 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.runner.bench import Bench, Guest
+from tests.runner.bench import Bench, Guest, Ran
 
 from wasmgrid.core.errors import Unavailable
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.worker.runners import Runners
-from wasmgrid.worker.task import RunnerReport, RunnerTask
+from wasmgrid.worker.task import RunnerChunk, RunnerReport
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -39,10 +39,10 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def start(bench: Bench, body: str, **rest: Any) -> tuple[RunnerTask, asyncio.Task[RunnerReport]]:
+async def start(bench: Bench, body: str, **rest: Any) -> tuple[RunnerChunk, asyncio.Task[RunnerReport]]:
     """An attempt that has said "go" and is at `body` now."""
     task = await bench.task(Guest().write("go").do(body), **rest)
-    running = asyncio.create_task(bench.runners.run(task))
+    running = asyncio.create_task(bench.run_task(task))
     await bench.said_something(task)
     return task, running
 
@@ -52,8 +52,8 @@ def pid_of_next(bench: Bench, tenant: str, disk_mb: int = 1000) -> int:
 
     async def look() -> int:
         task, running = await start(bench, SPIN, tenant=tenant, disk_mb=disk_mb)
-        pid = bench.runners.pid_of(task.key)
-        bench.runners.kill(task.key, CANCELLED)
+        pid = bench.runners.pid_of(task.attempt)
+        bench.runners.stop(task.attempt, CANCELLED)
         await running
         assert pid is not None
         return pid
@@ -73,26 +73,25 @@ def test_a_runner_is_reused_by_its_tenant_only(bench: Bench) -> None:
 def test_kill_ends_an_attempt_with_the_given_outcome(bench: Bench, body: str) -> None:
     async def cancel() -> RunnerReport:
         task, running = await start(bench, body)
-        bench.runners.kill(task.key, CANCELLED)
-        bench.runners.kill(task.key, CANCELLED)
+        bench.runners.stop(task.attempt, CANCELLED)
+        bench.runners.stop(task.attempt, CANCELLED)
         return await running
 
     report = bench.wait(cancel())
     assert (report.outcome, report.crashed, report.stdout.data) == (CANCELLED, False, b"go")
-    bench.runners.kill((report.attempt, report.index), CANCELLED)  # late: nothing
+    bench.runners.stop(report.attempt, CANCELLED)  # late: nothing
     bench.check_alive()
 
 
-def test_kill_before_the_guest_runs(bench: Bench) -> None:
-    async def cancel() -> RunnerReport:
+def test_stop_before_the_guest_runs(bench: Bench) -> None:
+    async def cancel() -> Ran:
         task = await bench.task(Guest().do(SPIN), tenant="early", disk_mb=3)  # no runner of this kind is there yet
-        running = asyncio.create_task(bench.runners.run(task))
-        await until(lambda: task.key in bench.runners.live)
-        bench.runners.kill(task.key, CANCELLED)
+        running = asyncio.create_task(bench.run_chunk(task))
+        await until(lambda: task.attempt in bench.runners.live)
+        bench.runners.stop(task.attempt, CANCELLED)
         return await running
 
-    report = bench.wait(cancel())
-    assert (report.outcome, report.crashed) == (CANCELLED, False)
+    assert bench.wait(cancel()) == Ran([], [], [(0, 1)])  # not begun, so given back
     assert bench.run(Guest().exit(4), tenant="early", disk_mb=3).outcome.exit_code == 4
 
 
@@ -101,7 +100,7 @@ def test_an_attempt_that_cannot_be_laid_out_is_the_workers_failure(bench: Bench)
         task = await bench.task(Guest().write("to be lost"))
         task.module.path.unlink()
         with pytest.raises(Unavailable):
-            await bench.runners.run(task)
+            await bench.run_task(task)
 
     bench.wait(lose_the_module())
     bench.check_alive()
@@ -110,11 +109,11 @@ def test_an_attempt_that_cannot_be_laid_out_is_the_workers_failure(bench: Bench)
 def test_cancelling_the_call_kills_the_runner(bench: Bench) -> None:
     async def cancel() -> None:
         task, running = await start(bench, SPIN)
-        pid = bench.runners.pid_of(task.key)
+        pid = bench.runners.pid_of(task.attempt)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        assert task.key not in bench.runners.live
+        assert task.attempt not in bench.runners.live
         await until(lambda: pid not in bench.runners.pids)
 
     bench.wait(cancel())
@@ -124,7 +123,7 @@ def test_cancelling_the_call_kills_the_runner(bench: Bench) -> None:
 def test_a_spare_is_there_again_after_a_kill(bench: Bench) -> None:
     async def kill() -> None:
         task, running = await start(bench, SLEEP, wall_s=0.2)
-        pid = bench.runners.pid_of(task.key)
+        pid = bench.runners.pid_of(task.attempt)
         assert (await running).outcome.kind is OutcomeKind.TIMED_OUT
         await until(lambda: bench.runners.has_spare and pid not in bench.runners.pids)
 
@@ -144,14 +143,14 @@ def test_tail_follows_a_live_attempt(bench: Bench) -> None:
     async def follow() -> tuple[bytes, bytes]:
         guest = Guest().write("one ").write("err", to="(i32.const 2)").do(SLEEP)
         task = await bench.task(guest)
-        running = asyncio.create_task(bench.runners.run(task))
+        running = asyncio.create_task(bench.run_task(task))
         await bench.said_something(task)
-        chunk = await bench.runners.tail(task.key, stdout_offset=2, stderr_offset=0)
-        quiet = await bench.runners.tail(task.key, stdout_offset=4, stderr_offset=3, wait_s=0.05)
+        chunk = await bench.runners.tail((task.attempt, 0), stdout_offset=2, stderr_offset=0)
+        quiet = await bench.runners.tail((task.attempt, 0), stdout_offset=4, stderr_offset=3, wait_s=0.05)
         assert (quiet.stdout, quiet.stderr, quiet.ended, quiet.known) == (b"", b"", False, True)
-        bench.runners.kill(task.key, CANCELLED)
+        bench.runners.stop(task.attempt, CANCELLED)
         await running
-        late = await bench.runners.tail(task.key, stdout_offset=0, stderr_offset=0, wait_s=5)
+        late = await bench.runners.tail((task.attempt, 0), stdout_offset=0, stderr_offset=0, wait_s=5)
         assert (late.known, late.ended) == (False, True)
         return chunk.stdout, chunk.stderr
 
@@ -163,7 +162,8 @@ def test_idle_runners_are_reaped_down_to_the_spare(bench: Bench, tmp_path: Path)
         runners = Runners(tmp_path / "runners", idle_s=0.1)
         await runners.start()
         try:
-            await asyncio.gather(*[runners.run(await bench.task(Guest(), tenant=f"t{n}")) for n in range(3)])
+            tasks = [await bench.task(Guest(), tenant=f"t{n}") for n in range(3)]
+            await asyncio.gather(*[runners.run_chunk(task, lambda *_: None) for task in tasks])
             await until(lambda: runners.has_spare and len(runners.pids) == 1)
             await until(lambda: len(list((tmp_path / "runners").glob("r*"))) == 1)
         finally:
@@ -190,7 +190,7 @@ AGENT = """
     bench = Bench(Path(sys.argv[1]))
     async def work():
         task = await bench.task(Guest().write("go").do("(loop $forever (br $forever))"), wall_s=600.0)
-        running = asyncio.create_task(bench.runners.run(task))
+        running = asyncio.create_task(bench.run_task(task))
         await bench.said_something(task)
         while not bench.runners.has_spare:
             await asyncio.sleep(0.01)

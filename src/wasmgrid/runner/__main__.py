@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -9,12 +10,15 @@ import threading
 import msgspec
 
 from wasmgrid.runner import confine, scratch
-from wasmgrid.runner.attempt import Attempts
 from wasmgrid.runner.capture import Capture
-from wasmgrid.runner.frames import STDERR, STDOUT, Channel, Confinement, End, Ended, Ready, Run, Setup
+from wasmgrid.runner.chunk import Chunks
+from wasmgrid.runner.frames import STDERR, STDOUT, Channel, Confinement, Ready, Run, Setup
+from wasmgrid.runner.outbox import Outbox
+from wasmgrid.runner.room import Room
 from wasmgrid.runner.watch import Watchdog
 
 _GUEST_STACK_BYTES = 32 << 20
+_GARBAGE_OBJECTS = 20_000
 
 
 def main(channel: Channel, control: int) -> int:
@@ -29,31 +33,33 @@ def main(channel: Channel, control: int) -> int:
         channel.send(Ready(None, 0, f"the runner could not be confined: {error}"))
         return 1
     weigh = None if held.sized_scratch else scratch.weigh
-    watchdog = Watchdog([stdout, stderr], control, weigh_scratch=weigh)
+    outbox = Outbox(channel)
+    watchdog = Watchdog([stdout, stderr], control, weigh_scratch=weigh, flush=outbox.flush_if_due)
     watchdog.start()
-    attempts = Attempts(watchdog, stdout, stderr, sized_scratch=held.sized_scratch)
+    room = Room(stdout, stderr, sized_scratch=held.sized_scratch)
+    chunks = Chunks(watchdog, room, outbox)
+    _keep_quiet()
     if held.platform == "linux":  # where the main thread's stack grows as far as its limit, which was raised
-        return _serve(channel, attempts, held)
+        return _serve(channel, chunks, held)
     threading.stack_size(_GUEST_STACK_BYTES)
-    guests = threading.Thread(target=_serve, args=(channel, attempts, held))
+    guests = threading.Thread(target=_serve, args=(channel, chunks, held))
     guests.start()
     guests.join()
     return 0
 
 
-def _serve(channel: Channel, attempts: Attempts, held: Confinement) -> int:
+def _keep_quiet() -> None:
+    """What was imported is never garbage; what a chunk leaves in cycles is little."""
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_OBJECTS)
+
+
+def _serve(channel: Channel, chunks: Chunks, held: Confinement) -> int:
     runs = msgspec.msgpack.Decoder(Run)
     channel.send(Ready(held, _rss_bytes()))
     while (run := channel.receive(runs)) is not None:
-        ends: list[End] = []
-        last = len(run.attempts) - 1
-        for number, attempt in enumerate(run.attempts):
-            ends.append(attempts.run(attempt))
-            idle = number == last and not attempts.spoiled
-            channel.send(Ended(ends, idle))
-            ends.clear()
-            if attempts.spoiled:
-                return 1
+        if not chunks.run(run):
+            return 1
     return 0
 
 

@@ -15,12 +15,13 @@ from wasmgrid.core.job import INLINE_BYTES
 from wasmgrid.runner.frames import IO, SPILL, Stream
 
 TAIL_BYTES = 4096
+NOTHING = Stream(b"", 0, False, None)
 _PIPE_BYTES = 1 << 20
 _FIRST_BYTES = 1 << 16  # a buffer that the allocator keeps at hand, unlike the one above
 
 
 class Capture:
-    """One stream of one attempt after the other. Not thread-safe: its owner holds a lock around it."""
+    """One stream of one task after the other. Not thread-safe: its owner holds a lock around it."""
 
     def __init__(self, path: str) -> None:
         """`path`: `frames.STDOUT` or `STDERR`, a named pipe that exists already."""
@@ -32,14 +33,16 @@ class Capture:
             with contextlib.suppress(OSError):  # past the user's share of pipe memory; a smaller one will do
                 fcntl.fcntl(self.descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         # Opened before there is a guest: one that uses up all descriptors must not keep its output from being kept.
-        self._spilling = False
+        self._spilling = self._clean = False
         self._open_spill()
-        self.begin("", 0)
+        self.begin(0)
 
-    def begin(self, attempt: str, cap: int) -> None:
-        """Start over for the attempt named `attempt`: keep at most `cap` bytes of what comes."""
-        self._file_name = f"{attempt}.{self._name}"
+    def begin(self, cap: int) -> None:
+        """Start over for the next task: keep at most `cap` bytes of what comes."""
         self._cap = cap
+        if self._clean:
+            return
+        self._clean = True
         self._head = bytearray()
         self._tail = b""
         if self._spilling:
@@ -66,15 +69,17 @@ class Capture:
     def spill(self) -> None:
         """From now on keep a file up to date, so that others can follow."""
         if not self._spilling:
-            self._spilling = True
+            self._spilling, self._clean = True, False
             self._write(self._head)
 
-    def finish(self) -> Stream:
-        """The stream as it is now, whole; a file is named only where it holds more than fits in a frame."""
+    def finish(self, label: str) -> Stream:
+        """The stream as it is now, whole; a file, `label` before its name, only where it is more than fits a frame."""
         self.pump()
+        if self._clean:
+            return NOTHING
         name = None
         if self._spilling and self.size > INLINE_BYTES:
-            name = self._file_name
+            name = f"{label}.{self._name}"
             os.close(self._spill)
             os.rename(f"{IO}/{self._name}{SPILL}", f"{IO}/{name}")
             self._open_spill()
@@ -86,6 +91,7 @@ class Capture:
         self._spilling = False
 
     def _take(self, data: bytes) -> None:
+        self._clean = False
         kept = data[: self._cap - self.size] if self.size + len(data) > self._cap else data
         if len(kept) < len(data):
             self.exceeded = True

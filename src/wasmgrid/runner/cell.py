@@ -14,12 +14,12 @@ from typing import NamedTuple
 from wasmgrid.runner.frames import IO
 
 NAME = f"{IO}/cell"
-_LAYOUT = struct.Struct("<qqddq")
+_LAYOUT, _ATTEMPT = struct.Struct("<qqddq"), struct.Struct("<q")
 SIZE = _LAYOUT.size
 
 
 class Running(NamedTuple):
-    """The attempt, when its guest started (monotonic), its cpu seconds and peak memory as of its being stopped."""
+    """The task, when it started (monotonic), its cpu seconds and peak memory as of its being stopped."""
 
     attempt: int
     task_index: int
@@ -35,15 +35,19 @@ class Cell:
         with open(NAME, "r+b") as file:
             self._memory = mmap.mmap(file.fileno(), SIZE)
 
-    def write(self, running: Running) -> None:
+    def write(self, attempt: int, index: int, started: float, cpu_s: float = 0.0, peak_bytes: int = 0) -> None:
         """What runs now."""
-        _LAYOUT.pack_into(self._memory, 0, *running)
+        _LAYOUT.pack_into(self._memory, 0, attempt, index, started, cpu_s, peak_bytes)
+
+    def clear(self) -> None:
+        """Nothing of a guest's runs now."""
+        _ATTEMPT.pack_into(self._memory, 0, 0)
 
 
-def read(box: Path, key: tuple[int, int]) -> Running | None:
-    """The agent's side: what the runner of `box` says of the attempt `key`; None where its guest has not started."""
+def read(box: Path, attempt: int) -> Running | None:
+    """The agent's side: what the runner of `box` runs of `attempt`; None where no guest of it runs now."""
     try:
         running = Running(*_LAYOUT.unpack((box / NAME).read_bytes()))
     except (OSError, struct.error):
         return None
-    return running if (running.attempt, running.task_index) == key else None
+    return running if running.attempt == attempt else None

@@ -1,17 +1,18 @@
 """What agent and runner say to each other: MessagePack structs behind a 4-byte length, on a socket pair.
 
-    agent -> runner   Setup, once; then Run, one at a time        runner -> agent   Ready, once; then Ended
+    agent -> runner   Setup, once; then Run, one at a time        runner -> agent   Ready, once; then Ended, many a Run
     agent -> runner   Stop, on the second (control) socket, which a runner reads also while a guest runs
 
 All paths are relative to the runner's box, the directory that agent and runner share:
 
-    box/modules/  precompiled files, linked in by the agent     box/in/       inputs of the current attempt
+    box/modules/  precompiled files, linked in by the agent     box/in/       inputs of the current chunk
     box/io/       outputs and artifacts, from the runner        box/scratch/  the guest's /
 """
 
 from __future__ import annotations
 
 import os
+import select
 import struct
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ MODULES, INPUTS, IO, SCRATCH = "modules", "in", "io", "scratch"
 STDOUT, STDERR = f"{IO}/stdout", f"{IO}/stderr"  # named pipes
 SPILL = ".spill"  # after the name of a pipe: the file that holds its bytes so far, where the guest lives long enough
 FRAME_LIMIT = 256 << 20  # args, env and stdin of a chunk; far above what the API accepts, so only a bug meets it
+_READ_BYTES = 1 << 18
 _LENGTH = struct.Struct("<I")
 
 T = TypeVar("T")
@@ -82,33 +84,38 @@ class Copy(msgspec.Struct, frozen=True, array_like=True):
     writable: bool
 
 
-class Attempt(msgspec.Struct, frozen=True, array_like=True):
-    """One attempt. `module` is a name under box/modules, `stdin_file` one under box/in (else `stdin` is all of it)."""
+class Run(msgspec.Struct, frozen=True, array_like=True):
+    """A chunk: the tasks `first` .. `first + count - 1` of one job, to be run one after the other as one attempt.
+
+    `module` is a name under box/modules, `stdin_file` one under box/in (else `stdin` is all of it). `lines` has a line
+    per task; `runner.arguments` says what becomes of it and of `args`. The rest is as in `worker.task.RunnerChunk`.
+    """
 
     attempt: int
-    index: int
+    job_id: int
     module: str
     metered: bool
     limits: Limits
-    args: list[str]
     env: dict[str, str]
-    stdin: bytes
-    stdin_file: str | None
     mounts: list[Mount]
     copies: list[Copy]
-
-
-class Run(msgspec.Struct, frozen=True, array_like=True):
-    """Attempts to run one after the other; results go back as they come, several in a frame where they are quick."""
-
-    attempts: list[Attempt]
+    args: list[str]
+    stdin: bytes
+    stdin_file: str | None
+    first: int = 0
+    count: int = 1
+    lines: bytes | None = None
+    use: str = "stdin"
+    array: bool = False
+    function: str | None = None
+    isolate: bool = False
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True):
-    """End the guest of this attempt now, if it is still the one that runs."""
+    """Begin no more tasks of this attempt; `running`: and end the guest of the one that runs, if any does."""
 
     attempt: int
-    index: int
+    running: bool
 
 
 class Stream(msgspec.Struct, frozen=True, array_like=True):
@@ -133,9 +140,8 @@ class Left(msgspec.Struct, frozen=True, array_like=True):
 
 
 class End(msgspec.Struct, frozen=True, array_like=True):
-    """How one attempt ended."""
+    """How one task ended. Times are seconds since 1970."""
 
-    attempt: int
     index: int
     outcome: Outcome
     stdout: Stream
@@ -144,12 +150,30 @@ class End(msgspec.Struct, frozen=True, array_like=True):
     stats: Stats
     started_at: float
     finished_at: float
+    return_value: str | None = None
+
+
+class Returns(msgspec.Struct, frozen=True, array_like=True):
+    """Calls that returned and printed nothing, for the tasks from `first` on: their values as JSON, one a line."""
+
+    first: int
+    count: int
+    values: bytes
+    stats: Stats
+    started_at: float
+    finished_at: float
 
 
 class Ended(msgspec.Struct, frozen=True, array_like=True):
-    """Attempts that ended since the last such frame; `idle`: the whole Run is done."""
+    """Tasks of an attempt that ended since the last such frame, in order of their indexes.
 
+    `over`: the whole Run is, or was halted; `idle`: the runner is clean and takes another.
+    """
+
+    attempt: int
     ends: list[End]
+    returns: list[Returns]
+    over: bool
     idle: bool
 
 
@@ -185,17 +209,28 @@ class Splitter:
 
 
 class Channel:
-    """The runner's end of a socket, blocking. Plain descriptors: the socket module would cost a megabyte."""
+    """The runner's end of a socket. Plain descriptors: the socket module would cost a megabyte."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
+        os.set_blocking(descriptor, False)
         self._splitter = Splitter()
         self._bodies: list[bytes] = []
+        self._incoming = select.poll()
+        self._incoming.register(descriptor, select.POLLIN)
+
+    def wait(self, most_s: float) -> bool:
+        """Whether there is something to receive within `most_s`."""
+        return bool(self._bodies or self._incoming.poll(most_s * 1000))
 
     def receive(self, decoder: msgspec.msgpack.Decoder[T]) -> T | None:
         """The next message, or None where the other side is gone."""
         while not self._bodies:
-            data = os.read(self.descriptor, 1 << 16)
+            try:
+                data = os.read(self.descriptor, _READ_BYTES)
+            except BlockingIOError:
+                self._incoming.poll()
+                continue
             if not data:
                 return None
             self._bodies = self._splitter.feed(data)
@@ -205,4 +240,7 @@ class Channel:
         """Send all of `message`; raises OSError where the other side is gone."""
         left = memoryview(encode(message))
         while left:
-            left = left[os.write(self.descriptor, left) :]
+            try:
+                left = left[os.write(self.descriptor, left) :]
+            except BlockingIOError:
+                select.select([], [self.descriptor], [])

@@ -118,6 +118,22 @@ def landlock(readable: list[str], writable: list[str]) -> None:
     os.close(ruleset)
 
 
+_IN_CHANGES = 0x4 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800  # attributes, moves, creations, removals
+_IN_FLAGS = 0x800 | 0x80000  # non-blocking, closed on exec
+
+
+def inotify() -> int:
+    """A descriptor from which changes in directories are read; raises OSError."""
+    descriptor: int = _libc.inotify_init1(_IN_FLAGS)
+    _check(min(descriptor, 0), "inotify_init1")
+    return descriptor
+
+
+def watch_directory(descriptor: int, path: str) -> None:
+    """From now on `descriptor` of `inotify` tells of every entry that comes or goes in `path`. Raises OSError."""
+    _check(min(_libc.inotify_add_watch(descriptor, path.encode(), _IN_CHANGES), 0), f"inotify_add_watch {path}")
+
+
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 

@@ -11,10 +11,11 @@ import shutil
 import stat
 from collections.abc import Iterator
 
-from wasmgrid.runner.frames import IO, SCRATCH, Attempt, Copy, Left
+from wasmgrid.runner.frames import IO, SCRATCH, Copy, Left, Run
 
 OUT = "out"
 _HOME = frozenset({OUT, "tmp"})  # /tmp because many programs expect one
+HOMES = [f"{SCRATCH}/{name}" for name in sorted(_HOME)]
 MAX_ARTIFACTS = 10_000
 MAX_DEPTH = 64
 _CHUNK = 1 << 20
@@ -29,11 +30,20 @@ class TooMuch(Exception):
         self.kept = kept
 
 
-def prepare(attempt: Attempt) -> None:
-    """Lay out the clean scratch for `attempt`; raises OSError (ENOSPC where inputs exceed `disk_mb`)."""
-    for mount in attempt.mounts:
+def prepare(run: Run) -> None:
+    """Lay out the clean scratch for a task of `run`; raises OSError (ENOSPC where inputs exceed `disk_mb`)."""
+    for mount in run.mounts:
         os.makedirs(_inside(mount.guest), exist_ok=True)  # so that a listing of / shows it
-    _copy_all(attempt.copies)
+    _copy_all(run.copies)
+
+
+def directories(run: Run) -> list[str]:
+    """Every directory of a scratch that was prepared for `run`, which has no copies: nothing else is in it."""
+    found = dict.fromkeys([SCRATCH, *HOMES])
+    for mount in run.mounts:
+        parts = mount.guest.strip("/").split("/")
+        found.update(dict.fromkeys(_inside("/".join(parts[: depth + 1])) for depth in range(len(parts))))
+    return list(found)
 
 
 def _inside(guest: str) -> str:

@@ -1,8 +1,9 @@
 """The thread beside the guest: it stops a guest at its limits and keeps long outputs flowing.
 
-An attempt that ends within `QUIET_S` never meets it. A timer's signal wakes it for the others; from then on it empties
-the output pipes as they fill and looks at the clocks when they could be due. It stops a guest by raising the engine's
-epoch, which ends code that computes; one that is blocked in a host call can only be killed, by the agent.
+A task that ends within `QUIET_S` never meets it: a timer's signal wakes it during a chunk, and from then on it looks at
+whatever task has run that long. That one's output pipes it empties as they fill, and its clocks it looks at when they
+could be due. It stops a guest by raising the engine's epoch, which ends code that computes; one that is blocked in a
+host call can only be killed, by the agent. Results that wait while a long task runs are sent from here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import threading
 import time
 import traceback
+from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
@@ -23,13 +25,14 @@ import wasmtime
 
 from wasmgrid.core.limits import MB, Limits
 from wasmgrid.runner.capture import Capture
-from wasmgrid.runner.cell import Cell, Running
+from wasmgrid.runner.cell import Cell
 from wasmgrid.runner.frames import Splitter, Stop
 
 QUIET_S = 0.004
 _SPILL_S = 0.05  # what lives longer has its output in files, for followers
 _SCRATCH_LOOK_S = 0.2
 _LONGEST_WAIT_S = 60.0
+_HALTED_KEPT = 64
 
 
 class Reason(StrEnum):
@@ -43,35 +46,61 @@ class Reason(StrEnum):
 
 
 class Watch:
-    """What the thread knows of the attempt that runs now. Make it on the thread that will run the guest."""
+    """What the thread knows of the chunk that runs now, and of its task. Make it on the thread that runs the guests."""
 
-    def __init__(self, key: tuple[int, int], limits: Limits, engine: wasmtime.Engine, cell: Cell) -> None:
-        self.key = key
-        self.measure_memory: Callable[[], int] | None = None  # reads one word, also while the guest runs
-        self._cell = cell
-        self._started = time.monotonic()
+    def __init__(self, attempt: int, limits: Limits, engine: wasmtime.Engine, cell: Cell, lock: threading.Lock) -> None:
+        """`lock` is the watchdog's."""
+        self.attempt = attempt
         self.reason: Reason | None = None
+        self.running = False
         self.watched = False
-        self._limits = limits
+        self.started = self.cpu_before = 0.0
+        self.counts_cpu = True
+        self.truncates = limits.truncate_output
+        self.disk_bytes = limits.disk_mb * MB
+        self._measure: Callable[[], int] | None = None
+        self._wall_s, self._cpu_s = limits.wall_s, limits.cpu_s
         self._engine = engine
-        self._spill_due = time.monotonic() + _SPILL_S
-        self._wall_due = time.monotonic() + limits.wall_s
+        self._cell = cell
+        self._lock = lock
+        self._index = 0
         self._cpu = _cpu_clock()
-        self._cpu_before = self._cpu()
+
+    def begin(self, index: int, measure: Callable[[], int] | None = None) -> bool:
+        """The guest of task `index` is about to start; whether the one before was stopped, though it had ended.
+
+        `cpu_before` is set by then, where cpu time counts. `measure` reads the guest's memory, also while it runs.
+        """
+        started = time.monotonic()
+        with self._lock:
+            late = self.reason is not None
+            self.reason = None
+            self.watched = False
+            self._index, self.started, self._measure, self.running = index, started, measure, True
+        self._cell.write(self.attempt, index, started)
+        return late
 
     def stop(self, reason: Reason) -> None:
-        """End the guest, for the first reason given."""
-        if self.reason is None:
+        """End the guest, for the first reason given. Under the lock."""
+        if self.reason is None and self.running:
             self.reason = reason
-            peak = 0 if self.measure_memory is None else self.measure_memory()
-            self._cell.write(Running(*self.key, self._started, self._cpu() - self._cpu_before, peak))
+            peak = 0 if self._measure is None else self._measure()
+            cpu_s = self._cpu() - self.cpu_before if self.counts_cpu else 0.0
+            self._cell.write(self.attempt, self._index, self.started, cpu_s, peak)
             self._engine.increment_epoch()
+
+    def end(self) -> bool:
+        """The guest is done: from here on the outputs are the caller's; whether the thread looked at it."""
+        with self._lock:
+            self.running = False
+            self._measure = None
+            return self.watched
 
     def look(self) -> float:
         """Stop the guest where a clock is due; answers how long nothing can become due, in seconds."""
-        wall_left = self._wall_due - time.monotonic()
-        cpu_s = self._limits.cpu_s
-        cpu_left = _LONGEST_WAIT_S if cpu_s is None else self._cpu_before + cpu_s - self._cpu()
+        wall_left = self.started + self._wall_s - time.monotonic()
+        cpu_s = self._cpu_s
+        cpu_left = _LONGEST_WAIT_S if cpu_s is None else self.cpu_before + cpu_s - self._cpu()
         if wall_left <= 0:
             self.stop(Reason.WALL)
         if cpu_left <= 0:
@@ -81,29 +110,33 @@ class Watch:
 
     def spill_in(self) -> float:
         """Seconds until the outputs should be in files; 0 where that time has come."""
-        return max(0.0, self._spill_due - time.monotonic())
-
-    @property
-    def truncates(self) -> bool:
-        return self._limits.truncate_output
-
-    @property
-    def disk_bytes(self) -> int:
-        return self._limits.disk_mb * MB
+        return max(0.0, self.started + _SPILL_S - time.monotonic())
 
 
 class Watchdog:
     """Owns the thread. `outputs` are read under its lock, by the thread while a guest runs and by the caller after."""
 
-    def __init__(self, outputs: list[Capture], control: int, *, weigh_scratch: Callable[[], int] | None) -> None:
-        """`control`: where `Stop` frames come. `weigh_scratch`: answers its bytes; None where it is sized."""
+    def __init__(
+        self,
+        outputs: list[Capture],
+        control: int,
+        *,
+        weigh_scratch: Callable[[], int] | None,
+        flush: Callable[[], None],
+    ) -> None:
+        """`control`: where `Stop` frames come. `weigh_scratch`: answers its bytes; None where it is sized.
+
+        `flush` sends what waits to be sent, and does not block.
+        """
+        self.lock = threading.Lock()
         self._outputs = outputs
         self._control = control
         self._weigh_scratch = weigh_scratch
+        self._flush = flush
         self._next_weighing = 0.0
         self._splitter = Splitter()
         self._stops = msgspec.msgpack.Decoder(Stop)
-        self._lock = threading.Lock()
+        self._halted: OrderedDict[int, None] = OrderedDict()
         self._current: Watch | None = None
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -122,19 +155,26 @@ class Watchdog:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
-    def begin(self, watch: Watch) -> None:
-        """Watch over the guest that is about to start."""
-        with self._lock:
+    def enter(self, watch: Watch) -> None:
+        """A chunk begins: watch over its tasks."""
+        with self.lock:
             self._current = watch
         signal.setitimer(signal.ITIMER_REAL, QUIET_S)
 
-    def end(self) -> None:
-        """The guest is done: from here on the outputs are the caller's."""
+    def leave(self) -> None:
+        """The chunk is over."""
         signal.setitimer(signal.ITIMER_REAL, 0)
-        with self._lock:
-            watch, self._current = self._current, None
-        if watch is not None and watch.watched:
-            os.write(self._wake_write, b"\0")  # back to idleness, before the next guest writes
+        with self.lock:
+            self._current = None
+
+    def wake(self) -> None:
+        """A guest that was looked at has ended: back to quiet, before the next one writes."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_write, b"\0")
+
+    def is_halted(self, attempt: int) -> bool:
+        """Whether no more tasks of it shall begin."""
+        return attempt in self._halted
 
     def _run(self) -> None:
         try:
@@ -145,22 +185,38 @@ class Watchdog:
 
     def _watch(self) -> None:
         wait_s: float | None = None
+        poll = self._idle
         while True:
-            events = (self._idle if wait_s is None else self._busy).poll(
-                None if wait_s is None else wait_s * 1000 + 0.5
-            )
+            events = poll.poll(None if wait_s is None else wait_s * 1000 + 0.5)
             ready = {descriptor for descriptor, _ in events}
             if self._wake_read in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_read, 4096)
             stops = self._read_stops() if self._control in ready else []
-            with self._lock:
-                watch = self._current
-                wait_s = None if watch is None else self._look(watch, stops)
+            with self.lock:
+                poll, wait_s = self._look(stops)
+            self._flush()
 
-    def _look(self, watch: Watch, stops: list[Stop]) -> float:
-        if any((stop.attempt, stop.index) == watch.key for stop in stops):
+    def _look(self, stops: list[Stop]) -> tuple[select.poll, float | None]:
+        """What to wait for, and how long."""
+        watch = self._current
+        for stop in stops:
+            self._halt(stop, watch)
+        if watch is None:
+            return self._idle, None
+        quiet = QUIET_S if not watch.running else watch.started + QUIET_S - time.monotonic()
+        if quiet > 0 and watch.reason is None:
+            return self._idle, quiet
+        return self._busy, self._look_at_guest(watch)
+
+    def _halt(self, stop: Stop, watch: Watch | None) -> None:
+        self._halted[stop.attempt] = None  # also of one that is still on its way to here
+        if len(self._halted) > _HALTED_KEPT:
+            self._halted.popitem(last=False)
+        if stop.running and watch is not None and watch.attempt == stop.attempt:
             watch.stop(Reason.ASKED)
+
+    def _look_at_guest(self, watch: Watch) -> float:
         watch.watched = True
         spill_in = watch.spill_in()
         for output in self._outputs:

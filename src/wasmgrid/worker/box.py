@@ -16,7 +16,7 @@ from pathlib import Path
 
 from wasmgrid.runner import cell
 from wasmgrid.runner.frames import INPUTS, IO, MODULES, SCRATCH, SPILL, STDERR, STDOUT
-from wasmgrid.worker.task import PreparedModule, TaskKey
+from wasmgrid.worker.task import PreparedModule
 
 _KEPT_MODULES = 32  # more than a runner keeps loaded; a linked file cannot be evicted from the module cache
 _USER_BASE, _USERS_PER_AGENT = 1_900_000_000, 4096
@@ -82,12 +82,12 @@ class Box:
         return name
 
     def spilled(self, stream: str) -> Path:
-        """The file of a live attempt's `stream` (stdout, stderr); `running` tells whether it is that one's."""
+        """The file of a running task's `stream` (stdout, stderr); `running` tells whether it is that one's."""
         return self.path / IO / f"{stream}{SPILL}"
 
-    def running(self, key: TaskKey) -> cell.Running | None:
-        """What the runner says of this attempt; None where its guest has not started."""
-        return cell.read(self.path, key)
+    def running(self, attempt: int) -> cell.Running | None:
+        """What the runner says of the task of this attempt that runs now; None where none does."""
+        return cell.read(self.path, attempt)
 
     def clear_inputs(self) -> None:
         """Remove what `inputs.lay_out` put in. Blocking."""

@@ -8,17 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from wasmgrid.core.errors import Unavailable
-from wasmgrid.runner.frames import Attempt, Confinement, End, Ended, Ready, Run, Setup, Splitter, Stop, encode
+from wasmgrid.runner.frames import Confinement, Ended, Ready, Run, Setup, Splitter, Stop, encode
 from wasmgrid.worker.box import Box, runner_user
-from wasmgrid.worker.task import TaskKey
 
 START_S = 30.0
+_READ_BYTES = 1 << 18
 _LAST_WORDS_BYTES = 2000
 
 _ready = msgspec.msgpack.Decoder(Ready)
@@ -45,11 +46,12 @@ class Child:
         self.rss_bytes = 0
         self.usable = True  # until it dies
         self.idle = True  # not while a guest runs, and never again where its scratch could not be cleaned
-        self.unused = asyncio.Event()  # nobody runs an attempt on it, or still reads what one left
+        self.unused = asyncio.Event()  # nobody runs a chunk on it, or still reads what one left
         self.unused.set()
         self._process = process
         self._splitter = Splitter()
-        self._waiting: dict[TaskKey, asyncio.Future[End]] = {}
+        self._over: asyncio.Future[None] | None = None  # of the run that it is at
+        self._heard: Callable[[Ended], None] | None = None
         self._ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self._gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._burying: asyncio.Task[None] | None = None
@@ -88,24 +90,27 @@ class Child:
         """The process id, also after its end."""
         return self._process.pid
 
-    async def run(self, attempt: Attempt) -> End:
-        """Run one attempt; raises `RunnerDied` where the process ends first."""
+    async def run(self, run: Run, heard: Callable[[Ended], None]) -> None:
+        """Run a chunk, until it is over; `heard` is told what has ended as it comes.
+
+        Raises `RunnerDied` where the process ends first, and what `heard` raises: the runner is killed then.
+        """
         if not self.usable:
             raise RunnerDied("it had ended before")
-        future: asyncio.Future[End] = asyncio.get_running_loop().create_future()
-        key = (attempt.attempt, attempt.index)
-        self._waiting[key] = future
-        self.idle = False
+        self._over, self._heard, self.idle = asyncio.get_running_loop().create_future(), heard, False
         try:
-            self._send(Run([attempt]))
-            return await future
+            self._send(run)
+            await self._over
         finally:
-            self._waiting.pop(key, None)
+            self._over = self._heard = None
 
-    def stop(self, key: TaskKey) -> None:
-        """Ask for the end of a guest; one that is blocked in a host call does not hear it."""
+    def stop(self, attempt: int, *, running: bool) -> None:
+        """Ask for no more tasks of it; `running`: and for the end of the guest that runs, if it hears of that.
+
+        One that is blocked in a host call does not.
+        """
         try:
-            self._control.send(encode(Stop(*key)))
+            self._control.send(encode(Stop(attempt, running)))
         except OSError:
             return  # gone, or its control is full of stops: killed soon either way
 
@@ -152,7 +157,7 @@ class Child:
 
     def _readable(self) -> None:
         try:
-            data = self._socket.recv(1 << 16)
+            data = self._socket.recv(_READ_BYTES)
             if data:
                 for body in self._splitter.feed(data):
                     self._hear(body)
@@ -168,11 +173,17 @@ class Child:
             self._ready.set_result(_ready.decode(body))
             return
         ended = _ended.decode(body)
-        self.idle = ended.idle
-        for end in ended.ends:
-            future = self._waiting.get((end.attempt, end.index))
-            if future is not None and not future.done():
-                future.set_result(end)
+        if self._over is None or self._heard is None or self._over.done():
+            return  # nobody waits any more
+        try:
+            self._heard(ended)
+        except Exception as error:  # noqa: BLE001 - whoever runs the chunk gets it
+            self._over.set_exception(error)
+            self.kill()
+            return
+        if ended.over:
+            self.idle = ended.idle
+            self._over.set_result(None)
 
     def _end(self) -> None:
         if self._burying is not None:
@@ -185,9 +196,9 @@ class Child:
 
     async def _bury(self) -> None:
         how = await asyncio.to_thread(self._wait)
-        futures: list[asyncio.Future[Any]] = [self._ready, *self._waiting.values()]
+        futures: list[asyncio.Future[Any] | None] = [self._ready, self._over]
         for future in futures:
-            if not future.done():
+            if future is not None and not future.done():
                 future.set_exception(RunnerDied(how))
                 future.exception()  # whoever waits gets it; nobody may be waiting for readiness any more
         self._socket.close()

@@ -13,13 +13,15 @@ from msgspec.structs import replace
 from wasmgrid.core.job import INLINE_BYTES, Stats
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.runner.cell import Running
-from wasmgrid.runner.frames import IO, End, Left, Stream
+from wasmgrid.runner.frames import IO, End, Left, Returns, Stream
 from wasmgrid.worker.box import Box, remove_tree
-from wasmgrid.worker.task import ArtifactFile, OutputFile, RunnerReport, RunnerTask, TaskKey
+from wasmgrid.worker.task import ArtifactFile, OutputFile, RangeReport, RunnerChunk, RunnerReport, TaskKey
+
+_NOTHING = OutputFile()
 
 
 def label(key: TaskKey) -> str:
-    """How files of this attempt are called, here and in `runner.attempt`."""
+    """How files of this task are called, here and in `runner.process`."""
     return f"{key[0]}-{key[1]}"
 
 
@@ -33,29 +35,56 @@ class Reports:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def of_end(self, box: Box, end: End, verdict: Outcome | None, cpu_enforced: bool) -> RunnerReport:
+    def of_end(self, box: Box, attempt: int, end: End, verdict: Outcome | None, cpu_enforced: bool) -> RunnerReport:
         """The report of a guest that ended; `verdict` is what it was stopped for from outside, if it was."""
-        key = (end.attempt, end.index)
+        key = (attempt, end.index)
         stopped = verdict is not None and end.outcome.kind is OutcomeKind.CANCELLED
         return RunnerReport(
-            attempt=end.attempt,
+            attempt=attempt,
             index=end.index,
             outcome=verdict if verdict is not None and stopped else end.outcome,
             stdout=self._stream(box, key, end.stdout),
             stderr=self._stream(box, key, end.stderr),
             artifacts=[file for left in end.artifacts if (file := self._artifact(box, key, left)) is not None],
-            stats=replace(end.stats, cpu_enforced=cpu_enforced),
+            stats=replace(end.stats, cpu_enforced=True) if cpu_enforced else end.stats,
             started_at=end.started_at,
             finished_at=end.finished_at,
+            return_value=end.return_value,
+        )
+
+    def of_returns(self, attempt: int, returns: Returns, cpu_enforced: bool) -> RangeReport:
+        """The report of calls that returned and printed nothing."""
+        return RangeReport(
+            attempt=attempt,
+            first=returns.first,
+            count=returns.count,
+            values=returns.values,
+            stats=replace(returns.stats, cpu_enforced=True) if cpu_enforced else returns.stats,
+            started_at=returns.started_at,
+            finished_at=returns.finished_at,
         )
 
     def of_death(
-        self, box: Box, task: RunnerTask, verdict: Outcome | None, how: str, begun: float, cpu_enforced: bool
+        self,
+        box: Box,
+        chunk: RunnerChunk,
+        index: int,
+        verdict: Outcome | None,
+        how: str,
+        heard: float,
+        cpu_enforced: bool,
     ) -> RunnerReport:
-        """The report of an attempt whose runner died: killed for `verdict`, or crashed. `begun` is monotonic."""
-        running = box.running(task.key)
-        wall_s = time.monotonic() - (begun if running is None else max(begun, running.started))
-        stdout, stderr = (self._spilled(box, task, stream, running) for stream in ("stdout", "stderr"))
+        """The report of the task whose runner died: killed for `verdict`, or crashed.
+
+        `heard` (monotonic): when the runner was last heard of; the task began then at the earliest.
+        """
+        running = box.running(chunk.attempt)
+        if running is not None and running.task_index != index:
+            running = None
+        key = (chunk.attempt, index)
+        wall_s = time.monotonic() - (heard if running is None else running.started)
+        most = chunk.limits.output_bytes
+        stdout, stderr = (self._spilled(box, key, stream, running, most) for stream in ("stdout", "stderr"))
         now = time.time()
         stats = Stats(
             wall_ms=wall_s * 1000,
@@ -65,8 +94,8 @@ class Reports:
             cpu_enforced=cpu_enforced,
         )
         return RunnerReport(
-            attempt=task.attempt,
-            index=task.index,
+            attempt=chunk.attempt,
+            index=index,
             outcome=verdict or Outcome(kind=OutcomeKind.LOST, message=f"its runner died: {how}"),
             stdout=stdout,
             stderr=stderr,
@@ -77,8 +106,9 @@ class Reports:
         )
 
     def read_live(self, box: Box, key: TaskKey, stream: str, offset: int, size: int) -> bytes:
-        """At most `size` bytes of a live attempt's output from `offset`; empty where it has none yet."""
-        if box.running(key) is None:
+        """At most `size` bytes of a running task's output from `offset`; empty where it has none yet."""
+        running = box.running(key[0])
+        if running is None or running.task_index != key[1]:
             return b""
         with contextlib.suppress(OSError):
             descriptor = os.open(box.spilled(stream), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -96,15 +126,17 @@ class Reports:
             remove_tree(folder)
 
     def _stream(self, box: Box, key: TaskKey, stream: Stream) -> OutputFile:
+        if not stream.size and not stream.truncated:
+            return _NOTHING
         path = None if stream.file is None else self._take_out(box, key, stream.file)
         size = stream.size if stream.file is None or path is not None else len(stream.data)
         return OutputFile(data=stream.data, size=size, truncated=stream.truncated, path=path, tail=stream.tail)
 
-    def _spilled(self, box: Box, task: RunnerTask, stream: str, running: Running | None) -> OutputFile:
-        path = None if running is None else self._take_out(box, task.key, box.spilled(stream).name)
+    def _spilled(self, box: Box, key: TaskKey, stream: str, running: Running | None, most: int) -> OutputFile:
+        path = None if running is None else self._take_out(box, key, box.spilled(stream).name)
         if path is None:
             return OutputFile()
-        size = min(path.stat().st_size, task.limits.output_bytes)
+        size = min(path.stat().st_size, most)
         os.truncate(path, size)
         with path.open("rb") as file:
             data = file.read(INLINE_BYTES)

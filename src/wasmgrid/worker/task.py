@@ -12,7 +12,7 @@ from wasmgrid.core.limits import Limits
 from wasmgrid.core.outcome import Outcome
 
 TaskKey = tuple[int, int]
-"""(attempt id, task index): what names a live attempt among the runners of one agent."""
+"""(attempt id, task index): what names a task among the runners of one agent."""
 
 
 class PreparedModule(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,30 +28,6 @@ class PreparedModule(msgspec.Struct, frozen=True, kw_only=True):
     precompile_ms: float = 0.0
     module_cached: bool = False
     precompile_cached: bool = False
-
-
-class RunnerTask(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt, ready to run: nothing in it is still to be fetched.
-
-    `stdin` is the bytes, or a file that holds them. `inputs` pairs each input with the local blob of its digest.
-    """
-
-    attempt: int
-    index: int = 0
-    job_id: int
-    tenant: str
-    module: PreparedModule
-    limits: Limits
-    milli_cpus: int = 1000
-    args: list[str] = []
-    env: dict[str, str] = {}
-    stdin: bytes | Path = b""
-    inputs: list[tuple[Input, Path]] = []
-
-    @property
-    def key(self) -> TaskKey:
-        """What names this attempt to `Runners`."""
-        return self.attempt, self.index
 
 
 class Tasks(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +90,7 @@ class ArtifactFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunnerReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How an attempt ended. Its files stay until `Runners.release`.
+    """How a task ended. Its files stay until `Runners.release`.
 
     `crashed`: the runner died under it (a signal, an abort), which says nothing about the guest; `outcome` is then
     `lost` with the signal's name. `stats` has what the runner measured; queue, build, fetch and precompile are the
