@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Collection
@@ -17,7 +16,7 @@ from wasmgrid.control.following import Following
 from wasmgrid.control.leading import Leading
 from wasmgrid.control.membership import Membership
 from wasmgrid.control.questions import Question, WhoLeads
-from wasmgrid.control.watchers import Watchers
+from wasmgrid.control.watchers import End, Watchers
 from wasmgrid.core import wire
 from wasmgrid.core.errors import TimedOutWaiting, Unavailable, Unreachable, WasmgridError
 from wasmgrid.core.job import StoredSpec
@@ -163,12 +162,14 @@ class Control:
             spec = replace(spec, source=None, stdin=None, args=[], env={}, inputs=[])
         return await self._ask(questions.Warnings(spec), patience_s)
 
-    async def wait_finished(self, job_id: int, timeout_s: float) -> None:
-        """Return when the job's end is committed, or after `timeout_s`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                async for _ in self.watch(job_id):
-                    pass
+    async def wait_finished(self, job_id: int, timeout_s: float) -> End | None:
+        """Return when the job's end is committed, or after `timeout_s`: with that end, where it is at hand here."""
+        with self._watchers.listening(job_id) as watcher:
+            if not watcher.ended and not self._leads(job_id):
+                await self._ask_store([job_id])
+            if not self._watchers.released:
+                await watcher.over(timeout_s)
+            return watcher.end
 
     async def watch(self, job_id: int) -> AsyncIterator[None]:
         """One tick per change of the job, several at once being one; ends when its end is committed.

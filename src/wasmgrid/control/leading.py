@@ -14,6 +14,7 @@ import structlog
 
 from wasmgrid.control import questions
 from wasmgrid.control.announcing import Announcer
+from wasmgrid.control.arrival import arrived
 from wasmgrid.control.performer import Performer
 from wasmgrid.control.sweep import Sweep
 from wasmgrid.control.watchers import Watchers
@@ -33,7 +34,7 @@ from wasmgrid.store import Store, rows
 DEAF_S = 0.1
 STALE_S = 2.5  # a leadership that was not renewed for so long may be taken by another server
 WORKER_STATES_THAT_MAY_HOLD = frozenset({"joined", "draining"})
-TO_LEADER = (wire.Inventory, wire.Heartbeat, wire.Progress, wire.Refused, wire.Results, wire.Leave)
+TO_LEADER = (wire.Inventory, wire.Heartbeat, wire.Progress, wire.Refused, wire.Returned, wire.Results, wire.Leave)
 
 log = structlog.get_logger()
 
@@ -65,7 +66,9 @@ class Leading:
         self._fabric = fabric
         self._settings = settings
         self._watchers = watchers
-        self._performer = Performer(store=store, fabric=fabric, term=term, tell=self.handle, end=over)
+        self._performer = Performer(
+            store=store, fabric=fabric, term=term, tell=self.handle, end=over, committed=watchers.committed
+        )
         self._announcer = Announcer(fabric, term) if announce else None
         self._sweep = Sweep(store, knows=self._knows, arrive=self._found, cancel=self.cancel_requested)
         self._parts = questions.Parts()
@@ -86,7 +89,8 @@ class Leading:
             settings=self._settings,
         )
         await self._sweep.load()
-        self._subscriptions.append(await self._fabric.serve(subjects.leaders(), self._hear, accept=refusal))
+        hearing = await self._fabric.serve(subjects.leaders(), self._hear, accept=refusal, concurrency=1)
+        self._subscriptions.append(hearing)
         self._subscriptions.append(await self._fabric.serve(subjects.ask(), self._hear_server))
         self._perform(self._leader.begin(time.monotonic()))
         self._performer.start()
@@ -211,24 +215,7 @@ class Leading:
             self._watchers.changed(job.id)
 
     def _arrive(self, job: rows.OpenJob, *, old: bool) -> None:
-        self.handle(
-            events.JobArrived(
-                job_id=job.id,
-                tenant=job.tenant,
-                spec=job.spec,
-                task_count=job.task_count,
-                module_sha256=job.module_sha256,
-                cancel_requested=job.cancel_requested,
-                old=old,
-                age_s=job.age_s,
-                done=job.done,
-                failed=job.failed,
-                cancelled=job.cancelled,
-                crashes=job.crashes,
-                tries=job.retries,
-                latest=job.latest,
-            )
-        )
+        self.handle(arrived(job, old=old))
 
     async def _tick_loop(self) -> None:
         while True:

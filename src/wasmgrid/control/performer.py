@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import UTC, datetime
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import structlog
 
+from wasmgrid.control.arrival import ended_row, finished_row
+from wasmgrid.control.watchers import End
 from wasmgrid.core import wire
 from wasmgrid.core.errors import Superseded, WasmgridError
+from wasmgrid.core.job import TaskResult
 from wasmgrid.fabric import subjects
 from wasmgrid.fabric.connection import Fabric
 from wasmgrid.protocol import events
@@ -34,12 +37,15 @@ class Performer:
         term: int,
         tell: Callable[[events.Event], None],
         end: Callable[[], None],
+        committed: Callable[[End], None],
     ) -> None:
         self._store = store
         self._fabric = fabric
         self._term = term
         self._tell = tell
         self._end = end
+        self._committed = committed
+        self._writes: list[events.Write] = []
         self._outbox: deque[events.ToWorker | events.ToAll] = deque()
         self._outbox_filled = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -61,7 +67,9 @@ class Performer:
                 self._outbox.append(command)
                 self._outbox_filled.set()
             case events.Write():
-                self.spawn(self._write(command))
+                if not self._writes:
+                    asyncio.get_running_loop().call_soon(self._begin_writes)
+                self._writes.append(command)
             case events.OpenBuild():
                 self.spawn(self._open_build(command))
 
@@ -83,6 +91,7 @@ class Performer:
         while True:
             await self._outbox_filled.wait()
             self._outbox_filled.clear()
+            _join_acks(self._outbox)
             while self._outbox:
                 command = self._outbox.popleft()
                 try:
@@ -102,28 +111,62 @@ class Performer:
         else:
             await self._fabric.publish(subject, message)
 
-    async def _write(self, write: events.Write) -> None:
+    def _begin_writes(self) -> None:
+        """Begin what was decided since the loop last came by, records that follow each other as one."""
+        writes, self._writes = self._writes, []
+        for joint, some in groupby(writes, key=lambda write: isinstance(write.body, events.Record)):
+            if joint:
+                self.spawn(self._write(list(some)))
+            else:
+                for write in some:
+                    self.spawn(self._write([write]))
+
+    async def _write(self, writes: list[events.Write]) -> None:
         """Commit, then tell the leader. Tasks start in order, and the store's writer keeps it."""
+        body = writes[0].body
         try:
-            await self._commit(write.body)
+            if isinstance(body, events.Record):
+                await self._record([write.body for write in writes if isinstance(write.body, events.Record)])
+            else:
+                await self._commit(body)
         except Superseded:
             self._end()
         except WasmgridError as error:
-            log.warning("not written, will be tried again", error=str(error), what=type(write.body).__name__)
-            self._tell(events.WriteFailed(write.token))
+            log.warning("not written, will be tried again", error=str(error), what=type(body).__name__)
+            for write in writes:
+                self._tell(events.WriteFailed(write.token))
         else:
-            self._tell(events.Written(write.token))
+            for write in writes:
+                self._tell(events.Written(write.token))
 
-    def _commit(self, body: events.Body) -> Awaitable[object]:
+    async def _record(self, records: list[events.Record]) -> None:
+        results = [result for record in records for result in record.results]
+        finished = [finished_row(job) for record in records for job in record.finished]
+        ranges = [each for record in records for each in record.ranges]
+        given: dict[str, Any] = {"ranges": ranges} if ranges else {}
+        recorded: Any = await self._store.record(
+            self._term,
+            results=results,
+            ended=[ended_row(ended) for record in records for ended in record.ended],
+            finished=finished,
+            **given,
+        )
+        if finished:
+            self._tell_ends(finished, [result for result in results if _is_new(recorded, result)])
+
+    def _tell_ends(self, finished: list[rows.FinishedJob], fresh: list[TaskResult]) -> None:
+        """Of jobs that ended with one result, both are at hand: whoever waits need not read them again."""
+        of_job: dict[int, list[TaskResult]] = {}
+        for result in fresh:
+            of_job.setdefault(result.job_id, []).append(result)
+        for job in finished:
+            given = of_job.get(job.job_id, [])
+            if len(given) == 1:
+                self._committed(End(job, given[0]))
+
+    def _commit(self, body: events.FinishBuild | events.AssignModule | events.SaveWorker) -> Awaitable[object]:
         store, term = self._store, self._term
         match body:
-            case events.Record():
-                return store.record(
-                    term,
-                    results=body.results,
-                    ended=[_ended_row(ended) for ended in body.ended],
-                    finished=[_finished_row(finished) for finished in body.finished],
-                )
             case events.FinishBuild(result=result):
                 return store.finish_build(term, result)
             case events.AssignModule():
@@ -160,27 +203,28 @@ class Performer:
         )
 
 
-def _ended_row(ended: events.EndedAttempt) -> rows.EndedAttempt:
-    return rows.EndedAttempt(
-        kind=ended.task.kind,
-        id=ended.task.id,
-        index=ended.task.index,
-        attempt=ended.attempt,
-        worker_id=ended.worker_id,
-        reason=ended.reason,
-        ended_at=datetime.now(UTC),
-        counts_as_crash=ended.crashed,
-        counts_as_retry=ended.retried,
-    )
+def _is_new(recorded: Any, result: TaskResult) -> bool:
+    """Whether this result is the one that the store has now."""
+    if isinstance(recorded, dict):  # what was refused, by job
+        return result.index not in recorded.get(result.job_id, ())
+    return (result.job_id, result.index) in recorded
 
 
-def _finished_row(finished: events.FinishedJob) -> rows.FinishedJob:
-    return rows.FinishedJob(
-        job_id=finished.job_id,
-        state=finished.state,
-        started_at=finished.started_at,
-        finished_at=datetime.now(UTC),
-        message=finished.message,
-        build_id=finished.build_id,
-        build_cached=finished.build_cached,
-    )
+def _join_acks(outbox: deque[events.ToWorker | events.ToAll]) -> None:
+    """Make one message of a worker's acknowledgements that wait together; the last one's place is as good as any."""
+    acks: dict[tuple[str, int], list[wire.ResultsAck]] = {}
+    for command in outbox:
+        if isinstance(command.message, wire.ResultsAck) and isinstance(command, events.ToWorker):
+            acks.setdefault((command.worker_id, command.message.term), []).append(command.message)
+    if all(len(some) == 1 for some in acks.values()):
+        return
+    others = [command for command in outbox if not isinstance(command.message, wire.ResultsAck)]
+    outbox.clear()
+    outbox.extend(others)
+    for (worker_id, term), some in acks.items():
+        joined = wire.ResultsAck(
+            attempts=[attempt for ack in some for attempt in ack.attempts],
+            term=term,
+            parts=[part for ack in some for part in ack.parts],
+        )
+        outbox.append(events.ToWorker(worker_id, joined))

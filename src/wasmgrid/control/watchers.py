@@ -5,18 +5,51 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from typing import NamedTuple
+
+from wasmgrid.core.job import TaskResult
+from wasmgrid.store.rows import FinishedJob
 
 REMEMBERED = 100_000
 
 
-class Watcher:
-    """One who waits. `changed` is set at every change, `ended` says that the job's end is committed."""
+class End(NamedTuple):
+    """How a job of one task ended, as it was committed: what a reader of the store would find now."""
 
-    __slots__ = ("changed", "ended")
+    finished: FinishedJob
+    result: TaskResult
+
+
+class Watcher:
+    """One who waits. `changed` is set at every change, `ended` says that the job's end is committed.
+
+    `end` is that end, where it was committed from here while somebody waited; else it is in the store.
+    """
+
+    __slots__ = ("_over", "changed", "end", "ended")
 
     def __init__(self, *, ended: bool) -> None:
         self.changed = asyncio.Event()
         self.ended = ended
+        self.end: End | None = None
+        self._over: asyncio.Future[None] | None = None
+
+    async def over(self, timeout_s: float) -> None:
+        """Return when the job's end is committed, after `timeout_s`, or at `release`."""
+        if self.ended:
+            return
+        loop = asyncio.get_running_loop()
+        self._over = loop.create_future()
+        timer = loop.call_later(timeout_s, self.release)
+        try:
+            await self._over
+        finally:
+            timer.cancel()
+
+    def release(self) -> None:
+        """Whoever waits for the end waits no longer."""
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
 
 
 class Watchers:
@@ -49,6 +82,11 @@ class Watchers:
         for watcher in self._of.get(job_id, ()):
             watcher.changed.set()
 
+    def committed(self, end: End) -> None:
+        """This is how a job ended; `ended` follows."""
+        for watcher in self._of.get(end.finished.job_id, ()):
+            watcher.end = end
+
     def ended(self, job_id: int) -> None:
         """The job's end is committed."""
         self._ended[job_id] = None
@@ -57,6 +95,7 @@ class Watchers:
         for watcher in self._of.get(job_id, ()):
             watcher.ended = True
             watcher.changed.set()
+            watcher.release()
 
     def has_ended(self, job_id: int) -> bool:
         """Whether the job is one of those that were heard to end of late."""
@@ -71,3 +110,6 @@ class Watchers:
         """Nobody waits here any longer: this server stops, and whoever waited asks another."""
         self.released = True
         self.wake_all()
+        for watchers in self._of.values():
+            for watcher in watchers:
+                watcher.release()

@@ -119,6 +119,7 @@ async def open_link(
                 reconnect_time_wait=0,
                 connect_timeout=math.ceil(patience_s),
                 ping_interval=_NEVER_S,
+                skip_subject_validation=True,  # they are made by `subjects`, or came in from the server
                 flusher_queue_size=0,  # unbounded: publish never waits there, where it would swallow a cancellation
                 pending_size=0,  # likewise; `Fabric` bounds what waits to be sent
             ),

@@ -30,6 +30,9 @@ log = structlog.get_logger()
 class Subscription:
     """Made by `Fabric.serve`. Handlers start in the order of arrival and run concurrently, `concurrency` at most.
 
+    With a `concurrency` of 1 they run where the message came in, without a task of their own: for those that come often
+    and wait for nothing.
+
     What cannot be decoded is dropped and logged, and `foreign` is told where it is of another protocol version. What
     `accept` refuses is dropped, counted and logged. A handler that raises is logged and answers nothing, so whoever
     asked meets its time-out and asks again or settles it otherwise. All of these are logged the 1st, 2nd, 4th, 8th
@@ -57,7 +60,7 @@ class Subscription:
         self._queue = queue
         self._handler = handler
         self._reply = reply
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = asyncio.Semaphore(concurrency) if concurrency > 1 else None
         self._running: set[asyncio.Task[None]] = set()
         self._link: NatsSubscription | None = None
         self._stopped = False
@@ -106,6 +109,9 @@ class Subscription:
                     refused=self.refused,
                 )
             return
+        if self._slots is None:
+            await self._handle(message, msg.reply)
+            return
         await self._slots.acquire()
         task = asyncio.create_task(self._handle(message, msg.reply))
         self._running.add(task)
@@ -121,7 +127,8 @@ class Subscription:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._slots.release()
+        if self._slots is not None:
+            self._slots.release()
 
     async def _handle(self, message: wire.Message, reply: str) -> None:
         try:

@@ -15,6 +15,7 @@ from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.limits import Ceiling
 from wasmgrid.server import blobs_in, grid, job_files, jobs, logs, openapi, pool, problems
 from wasmgrid.server.admission import Admission
+from wasmgrid.server.direct import Direct
 from wasmgrid.server.guards import Gate
 from wasmgrid.server.headers import SAFE
 from wasmgrid.server.modules_in import Modules
@@ -79,7 +80,9 @@ def create_app(
         logging_config=None,
         request_max_body_size=None,  # every route that reads a body counts it while it streams
     )
-    app.asgi_handler = Gate(app.asgi_handler, token=token, allowed_hosts=allowed_hosts, on_activity=on_activity)
+    app.asgi_handler = Gate(
+        Direct(app.asgi_handler, service), token=token, allowed_hosts=allowed_hosts, on_activity=on_activity
+    )
     return app
 
 

@@ -1,4 +1,5 @@
-"""uvicorn's HTTP/1.1 protocol with bounds on a request's head, which it takes without end and waits for without end.
+"""uvicorn's HTTP/1.1 protocol with bounds on a request's head, which it takes without end and waits for without end,
+and with one write per response.
 
 Bodies are bounded where they are read (`bodies`); idle connections end by uvicorn's keep-alive time.
 """
@@ -6,11 +7,49 @@ Bodies are bounded where they are read (`bodies`); idle connections end by uvico
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 512 << 10  # more than one read from the socket, so that what follows a head in it does not count
 HEAD_S = 15.0
+GATHERED_BYTES = 64 << 10
+
+
+class Gathering:
+    """A transport that sends what is written in one turn of the loop in one piece: uvicorn writes a response in two.
+
+    More than `GATHERED_BYTES` is not kept, so that the transport's own limits on what waits hold.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._kept: list[bytes] = []
+        self._kept_bytes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        """All but writing and closing is the transport's."""
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send it soon, with what follows."""
+        if not self._kept:
+            self._loop.call_soon(self._flush)
+        self._kept.append(data)
+        self._kept_bytes += len(data)
+        if self._kept_bytes > GATHERED_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        """Send what is left, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        kept, self._kept, self._kept_bytes = self._kept, [], 0
+        if kept and not self._transport.is_closing():
+            self._transport.write(b"".join(kept))
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -22,7 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Whoever connects has something to say."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Gathering(transport, self.loop)))
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

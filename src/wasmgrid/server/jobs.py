@@ -44,6 +44,12 @@ async def submit(request: Request[Any, Any, Any], service: Svc, wait: Wait = Non
     201 with the job, which is durable then; 200 where the idempotency key was used for the same request before. With
     `wait` the answer comes when the job is finished, or after that many seconds.
     """
+    view, status = await accept(request, service, clamp_wait(wait))
+    return Response(view, status_code=status)
+
+
+async def accept(request: Request[Any, Any, Any], service: Service, wait_s: float) -> tuple[JobView, int]:
+    """The job that a request submits, and the status that says whether it is new."""
     if media_type(request) == "multipart/form-data":
         async with service.bodies.turn(request):
             body, parts = await service.bodies.multipart(request, service.ceiling)
@@ -51,8 +57,7 @@ async def submit(request: Request[Any, Any, Any], service: Svc, wait: Wait = Non
             del parts  # the answer may be long in coming
     else:
         accepted = await service.submit(await _decode(await service.bodies.json(request)), {})
-    view = await service.answer(accepted, clamp_wait(wait))
-    return Response(view, status_code=200 if accepted.submitted.existing else 201)
+    return await service.answer(accepted, wait_s), 200 if accepted.submitted.existing else 201
 
 
 @get("/", summary="List jobs", responses=problems(422))
@@ -65,7 +70,7 @@ async def list_jobs(
 ) -> JobPage:
     """Newest first. A page may be short although there are more: what counts is `next_cursor`."""
     found, before = await _page(service, frozenset(map(_parse_state, states or ())), name, _parse_cursor(cursor), limit)
-    views = await asyncio.gather(*(service.view_with(row, live) for row, live in found))
+    views = await asyncio.gather(*(service.view_with(row, live, sampled=False) for row, live in found))
     return JobPage(jobs=[without_output(view) for view in views], next_cursor=None if before is None else str(before))
 
 

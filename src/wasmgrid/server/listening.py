@@ -36,6 +36,7 @@ class ApiServer(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,  # nobody is told where a request came from
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GRACE_S,
                 ssl_certfile=certificate,

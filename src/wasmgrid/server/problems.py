@@ -12,6 +12,7 @@ from litestar.connection import Request
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.response import Response
 from litestar.response.base import ASGIResponse
+from litestar.types import Scope
 
 from wasmgrid.core.errors import InvalidField, WasmgridError
 from wasmgrid.server.headers import SAFE
@@ -103,11 +104,18 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
 
 
 def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    """Litestar's handler for bugs: told in the log, under an id that is all the client learns."""
+    """Litestar's handler for bugs."""
+    return _response(problem_of(unexpected(request.scope, error)))
+
+
+def unexpected(scope: Scope, error: Exception) -> WasmgridError:
+    """A bug: told in the log, under an id that is all the client learns."""
     incident = secrets.token_hex(4)
-    _log.error("request failed", incident=incident, path=request.scope["path"], exc_info=error)
-    detail = f"the server met an error that it did not expect (incident {incident})"
-    return _response(_problem("internal", 500, detail, hint="the server's log has more under that number"))
+    _log.error("request failed", incident=incident, path=scope["path"], exc_info=error)
+    return WasmgridError(
+        f"the server met an error that it did not expect (incident {incident})",
+        hint="the server's log has more under that number",
+    )
 
 
 def _invalid_parameter(error: ValidationException) -> InvalidField:

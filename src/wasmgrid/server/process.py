@@ -39,6 +39,7 @@ STOP_S = 5.0  # an orderly stop takes no longer; past it the process ends as it 
 _REAP_EVERY_S = 3600.0
 _MAX_UPLOAD_BYTES = 2 << 30
 _FAILED = 1
+_GC_THRESHOLDS = (20_000, 20, 20)  # a request leaves hardly a cycle behind; looking for some costs its neighbours
 
 log = structlog.get_logger()
 
@@ -137,6 +138,7 @@ class _Process:
             self._note_activity()  # a slow start is no idleness
             self._spawn(self._watch_idleness(self._control, options.idle_exit_s))
         gc.freeze()  # what is here now stays: later collections need not look at it
+        gc.set_threshold(*_GC_THRESHOLDS)
 
     async def _admit(self, admission: Admission) -> None:
         """Let in whoever has a credential; where other servers may make some, from now on."""

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -14,25 +15,26 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, SkipValidation
 
 from wasmgrid.control import Control
-from wasmgrid.control.control import LITTLE_PATIENCE_S, PATIENCE_S
-from wasmgrid.core.errors import JobNotFound, Unavailable, Unreachable, Unsatisfiable
-from wasmgrid.core.job import JobSpec, JobView, SourceRef, Stdin, StoredSpec, TaskResult
-from wasmgrid.core.lifecycle import FINISHED, JobState
+from wasmgrid.control.watchers import End
+from wasmgrid.core.errors import JobNotFound, Unavailable, Unreachable
+from wasmgrid.core.job import JobSpec, JobView, Stats, TaskResult
+from wasmgrid.core.lifecycle import FINISHED
 from wasmgrid.core.limits import Ceiling
 from wasmgrid.protocol.events import LiveJob
-from wasmgrid.protocol.views import WAITS
-from wasmgrid.server import arrays, submission
+from wasmgrid.server import submission
 from wasmgrid.server.admission import Admission
 from wasmgrid.server.bodies import Bodies
+from wasmgrid.server.intake import NOTHING_KEPT, Intake, Kept
 from wasmgrid.server.modules_in import Modules
 from wasmgrid.server.sending import Streams
 from wasmgrid.server.tail import Tails
-from wasmgrid.server.views import job_view, module_of
+from wasmgrid.server.views import is_array, job_view, module_of
 from wasmgrid.store import Store
 from wasmgrid.store.rows import DEFAULT_TENANT, JobRow, NewJob, Submitted
 
 MAX_WAIT_S = 60.0  # one long poll; whoever wants to wait longer asks again
 MAX_ID = (1 << 63) - 1
+SAMPLE = 256  # tasks of an array whose statistics stand for all
 UNHEARD = "it waits for the leading server to take it up"
 
 
@@ -60,27 +62,14 @@ class Service:
     streams: Streams = field(default_factory=Streams)
     tenant: str = DEFAULT_TENANT
 
-    async def submit(self, spec: JobSpec, parts: Mapping[str, bytes]) -> Accepted:
+    @cached_property
+    def intake(self) -> Intake:
+        """What makes requests jobs."""
+        return Intake(self.store, self.control, self.modules, self.ceiling, self.tenant)
+
+    async def submit(self, spec: JobSpec, parts: Mapping[str, bytes], kept: Kept = NOTHING_KEPT) -> Accepted:
         """Make a request a job; it is durable when this returns. `parts` are source files that came beside the spec."""
-        spec = submission.with_source(spec, parts)
-        submission.check(spec, self.ceiling)
-        spec, tasks = await arrays.sized(spec, self.store.blobs, self.ceiling)
-        source, module_sha256 = await self._code(spec, parts)
-        stdin = await self._stdin(spec)
-        for at, each in enumerate(spec.inputs):
-            if await self.store.blobs.size(each.sha256) is None:
-                raise submission.input_missing(each.sha256, at)
-        stored = submission.stored(spec, source=source, module_sha256=module_sha256, stdin=stdin)
-        warnings = await self._warnings(stored)
-        new = NewJob(
-            tenant=self.tenant,
-            spec=stored,
-            state=JobState.QUEUED if source is None else JobState.BUILDING,
-            task_count=tasks,
-            module_sha256=module_sha256,
-            idempotency_key=spec.idempotency_key,
-            request_sha256=submission.request_digest(stored) if spec.idempotency_key is not None else None,
-        )
+        new, warnings = await self.intake.prepare(spec, parts, kept)
         submitted = await self.store.submit(new)
         if not submitted.existing:
             await self.control.submitted(submission.open_job(new, submitted))
@@ -90,7 +79,9 @@ class Service:
         """The job that was submitted: as it is now, or once it is finished, or after `wait_s`."""
         submitted = accepted.submitted
         if wait_s > 0:
-            await self.control.wait_finished(submitted.id, wait_s)
+            end = await self.control.wait_finished(submitted.id, wait_s)
+            if end is not None and _is_plain(accepted.new):
+                return self._ended_view(accepted, end)
         elif not submitted.existing:
             new_state = accepted.new.state
             return job_view(  # what was just committed need not be asked for
@@ -101,6 +92,16 @@ class Service:
             )
         row = await self.store.job(self.tenant, submitted.id)
         return await self.view(row, accepted.warnings)
+
+    def _ended_view(self, accepted: Accepted, end: End) -> JobView:
+        """A job that was not built, as it was committed at its beginning and at its end."""
+        new = accepted.new
+        return job_view(
+            submission.ended_row(new, accepted.submitted, end.finished),
+            result=end.result,
+            module_bytes=self.modules.known_size(new.module_sha256),
+            warnings=accepted.warnings,
+        )
 
     async def find(self, ref: str) -> JobRow:
         """The job that `ref` names: its number, or `last`."""
@@ -135,11 +136,17 @@ class Service:
                 live = LiveJob(state=row.state, reason=UNHEARD, started_at=None)
         return await self.view_with(row, live, warnings)
 
-    async def view_with(self, row: JobRow, live: LiveJob | None, warnings: list[str] | None = None) -> JobView:
-        """The same where it is known already what the leader knows."""
-        result = await self.store.result(self.tenant, row.id) if row.state in FINISHED else None
+    async def view_with(
+        self, row: JobRow, live: LiveJob | None, warnings: list[str] | None = None, *, sampled: bool = True
+    ) -> JobView:
+        """The same where it is known already what the leader knows. `sampled`: with what some of its tasks cost."""
+        result, counts, sample = None, None, list[Stats]()
+        if not is_array(row):
+            result = await self.store.result(self.tenant, row.id) if row.state in FINISHED else None
+        else:
+            counts = await self.store.task_counts(row.id) if live is None or not live.counts else None
+            sample = await self.store.sample(self.tenant, row.id, SAMPLE) if sampled else []
         build = await self.store.build(row.build_id) if row.build_id is not None else None
-        counts = await self.store.task_counts(row.id) if row.task_count > 1 else None
         return job_view(
             row,
             live=live,
@@ -147,6 +154,7 @@ class Service:
             build=build,
             module_bytes=await self.modules.size(module_of(row, live)),
             task_counts=counts,
+            sample=sample,
             warnings=warnings or (),
         )
 
@@ -176,43 +184,10 @@ class Service:
         """Raise `Unavailable` unless a server leads and answers."""
         await self.control.leader()
 
-    async def _warnings(self, spec: StoredSpec) -> list[str]:
-        """What its sender should hear at once; raises `Unsatisfiable` where it must not wait for a worker that fits."""
-        try:
-            patience_s = PATIENCE_S if spec.fail_fast else LITTLE_PATIENCE_S
-            warnings = await self.control.submission_warnings(spec, patience_s=patience_s)
-        except Unavailable:
-            if spec.fail_fast:
-                raise
-            warnings = ["no server leads at the moment, so nobody could say whether a worker can run this"]
-        else:
-            if spec.fail_fast and warnings:
-                raise Unsatisfiable(
-                    warnings[0].replace(WAITS, ""), hint="ask for less, or leave fail_fast out and the job waits"
-                )
-        return warnings + submission.notes(spec)
 
-    async def _code(self, spec: JobSpec, parts: Mapping[str, bytes]) -> tuple[SourceRef | None, str | None]:
-        """(source to be built, None) or (None, module to be run), its bytes kept."""
-        if spec.source is None:
-            if spec.module_sha256 is None or await self.modules.size(spec.module_sha256) is None:
-                raise submission.module_missing(spec.module_sha256 or "")
-            return None, spec.module_sha256
-        if submission.is_large(spec.source, parts):
-            packed = await asyncio.to_thread(submission.pack, spec.source, parts, self.ceiling, spec.function)
-        else:
-            packed = submission.pack(spec.source, parts, self.ceiling, spec.function)
-        if isinstance(packed, submission.ReadyModule):
-            return None, await self.modules.add(packed.data)
-        await self.store.blobs.put(packed.blob, expected=packed.ref.sha256, max_bytes=len(packed.blob))
-        return packed.ref, None
-
-    async def _stdin(self, spec: JobSpec) -> Stdin | None:
-        data = submission.stdin_bytes(spec, self.ceiling)
-        if data is None or submission.is_inline(data):
-            return None if data is None else Stdin(data=data)
-        sha256, _ = await self.store.blobs.put(data, expected=None, max_bytes=len(data))
-        return Stdin(sha256=sha256)
+def _is_plain(new: NewJob) -> bool:
+    """Whether nothing but its one result is added to a job on its way: it is no array, and nothing is built."""
+    return new.module_sha256 is not None and new.spec.array is None
 
 
 JobRef = Annotated[str, PathParameter(description="a job's number, or `last`")]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from wasmgrid.build.functions.names import check_function
 from wasmgrid.build.project import check_source
 from wasmgrid.build.toolchains import check_flags, infer
 from wasmgrid.core.digest import pack_files, sha256_hex
@@ -17,7 +18,7 @@ from wasmgrid.core.paths import check_guest, check_relative
 from wasmgrid.core.units import format_bytes
 from wasmgrid.core.worker import check_labels
 from wasmgrid.server import arrays
-from wasmgrid.store.rows import JobRow, NewJob, OpenJob, Submitted
+from wasmgrid.store.rows import FinishedJob, JobRow, NewJob, OpenJob, Submitted
 
 ASSIGNMENT_BYTES = 256 * 1024  # args, env and input paths travel in one frame with every assignment
 MAX_LABELS = 64
@@ -38,15 +39,19 @@ def with_source(spec: JobSpec, parts: Mapping[str, bytes]) -> JobSpec:
     return spec
 
 
-def check(spec: JobSpec, ceiling: Ceiling) -> None:
-    """Raise unless the request, without its source, could be a job; every error names its field."""
-    if (spec.source is None) == (spec.module_sha256 is None):
+def check(spec: JobSpec, ceiling: Ceiling, *, kept_source: bool = False) -> None:
+    """Raise unless the request, without its source, could be a job; every error names its field.
+
+    `kept_source`: where it names none, it has an earlier job's.
+    """
+    has_source = spec.source is not None or kept_source
+    if has_source == (spec.module_sha256 is not None):
         raise InvalidField(
             "a job has either a source or a module_sha256",
-            hint="give one of them" if spec.source is None else "leave one of them out",
+            hint="give one of them" if not has_source else "leave one of them out",
             field="source",
         )
-    if spec.build_only and spec.source is None:
+    if spec.build_only and not has_source:
         raise InvalidField("there is nothing to build: the job has a module already", field="build_only")
     for field in _CEILINGS:
         ceiling.check(field, getattr(spec, field))
@@ -155,6 +160,8 @@ def pack(
     check_source(files, ceiling)
     language, entry = infer(files, source.language, source.entry)
     check_flags(language, source.build_flags)
+    if function is not None:
+        check_function(language, function)
     if language == WASM:
         return ReadyModule(files[entry])
     blob = pack_files(files)
@@ -237,6 +244,17 @@ def fresh_row(new: NewJob, submitted: Submitted) -> JobRow:
         cancel_requested_at=None,
         task_count=new.task_count,
         message="",
+    )
+
+
+def ended_row(new: NewJob, submitted: Submitted, finished: FinishedJob) -> JobRow:
+    """The same once it has ended."""
+    return msgspec.structs.replace(
+        fresh_row(new, submitted),
+        state=finished.state,
+        started_at=finished.started_at,
+        finished_at=finished.finished_at,
+        message=finished.message,
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import structs
 
 from wasmgrid.core.job import BuildView, JobView, Output, ResultView, Stats, TaskResult
@@ -25,9 +26,13 @@ def job_view(
     build: BuildRow | None = None,
     module_bytes: int | None = None,
     task_counts: Mapping[str, int] | None = None,
+    sample: Sequence[Stats] = (),
     warnings: Iterable[str] = (),
 ) -> JobView:
-    """A job as JSON. `live` counts where the store does not know the end yet."""
+    """A job as JSON. `live` counts where the store does not know the end yet.
+
+    `sample` is what some of an array's tasks cost, in place of the one `result` of any other job.
+    """
     finished = row.state in FINISHED
     if finished:
         live = None
@@ -47,10 +52,15 @@ def job_view(
         build=_build_view(row, build),
         task_count=row.task_count,
         task_counts=_counts(row, live, result, task_counts),
-        stats=job_stats([result.stats]) if result is not None else None,
+        stats=job_stats([result.stats] if result is not None else sample) or None,
         result=result_view(result) if result is not None else None,
         warnings=list(warnings),
     )
+
+
+def is_array(row: JobRow) -> bool:
+    """Whether the job was asked for as one of many tasks, so that it has no result of its own."""
+    return row.spec.array is not None
 
 
 def module_of(row: JobRow, live: LiveJob | None) -> str | None:
@@ -60,8 +70,8 @@ def module_of(row: JobRow, live: LiveJob | None) -> str | None:
 
 def result_view(result: TaskResult) -> ResultView:
     """A task's result as JSON."""
-    stdout, stdout_base64 = _text(result.stdout)
-    stderr, stderr_base64 = _text(result.stderr)
+    stdout, stdout_base64 = text_of(result.stdout)
+    stderr, stderr_base64 = text_of(result.stderr)
     return ResultView(
         job_id=result.job_id,
         index=result.index,
@@ -72,7 +82,7 @@ def result_view(result: TaskResult) -> ResultView:
         trap_kind=result.outcome.trap_kind,
         message=result.outcome.message,
         backtrace=result.outcome.backtrace,
-        return_value=None,
+        return_value=msgspec.Raw(result.return_value.encode()) if result.return_value is not None else None,
         stdout=stdout,
         stderr=stderr,
         stdout_base64=stdout_base64,
@@ -96,7 +106,7 @@ def without_output(view: JobView) -> JobView:
     return structs.replace(view, result=bare)
 
 
-def job_stats(stats: list[Stats]) -> dict[str, Any]:
+def job_stats(stats: Sequence[Stats]) -> dict[str, Any]:
     """Quantiles over a job's tasks, per measure: `{"wall_ms": {"p50": ..., "p90": ..., "max": ...}, ...}`."""
     summary: dict[str, Any] = {}
     for name in _MEASURES:
@@ -107,7 +117,7 @@ def job_stats(stats: list[Stats]) -> dict[str, Any]:
     return summary
 
 
-def _text(output: Output) -> tuple[str, str | None]:
+def text_of(output: Output) -> tuple[str, str | None]:
     """(text, base64 or None): the exact bytes are in the second where they are not UTF-8."""
     try:
         return output.data.decode(), None
@@ -136,13 +146,13 @@ def _build_view(row: JobRow, build: BuildRow | None) -> BuildView | None:
 def _counts(
     row: JobRow, live: LiveJob | None, result: TaskResult | None, stored: Mapping[str, int] | None
 ) -> dict[str, int]:
-    """Tasks by state."""
-    if row.task_count == 1:
+    """Tasks by state: as the leader counts them while the job lives, else as the store does."""
+    if not is_array(row):
         state = _task_state(result) if result is not None else live.state if live is not None else row.state
         return {str(state): 1}
+    if live is not None and live.counts:
+        return live.counts
     counts = dict(stored or {})
-    if live is not None and live.tasks:
-        counts[str(JobState.RUNNING)] = len(live.tasks)
     waiting = row.task_count - sum(counts.values())
     if waiting > 0:
         counts[str(JobState.BUILDING if row.state is JobState.BUILDING else JobState.QUEUED)] = waiting
