@@ -36,24 +36,25 @@ def test_lines_come_in_any_pieces() -> None:
 @both
 def test_values_as_they_come(scripted: Scripted, client: Any) -> None:
     scripted.respond = lambda _: Answer(LINES, kind=NDJSON)
-    found = client.stream(scripted.url, arrays.results(3, Value, follow=True, values=True))
+    found = client.stream(scripted.url, arrays.results(3, Value, follow=True, after=7))
     assert [(each.index, bytes(each.return_value), each.succeeded) for each in found] == [
         (1, b"5", True), (0, b"1e400", True), (2, b"null", False),
     ]  # fmt: skip
-    assert scripted.asked[0].target == "/v1/jobs/3/results?follow=true&values=true"
+    assert scripted.asked[0].target == "/v1/jobs/3/results?follow=true&values=true&after=7"
 
 
 @both
 def test_results_verbatim_and_in_part(scripted: Scripted, client: Any) -> None:
     scripted.respond = lambda _: Answer(LINES, kind=NDJSON)
-    numbered = client.stream(scripted.url, arrays.verbatim(3, failed=True))
-    assert [index for index, _ in numbered] == [1, 0, 2]
-    assert numbered[0][1] == b'{"index":1,"return_value":5}'
+    numbered = client.stream(scripted.url, arrays.verbatim(arrays.results(3, views.Result, failed=True)))
+    assert [line.index for line in numbered] == [1, 0, 2]
+    assert numbered[0].text == b'{"index":1,"return_value":5}'
     assert scripted.asked[0].target == "/v1/jobs/3/results?failed=true"
     line = b'{"index":4,"stdout":"\xef\xbf\xbd","stdout_base64":"/w==","outcome":"exited","exit_code":0}\n'
     scripted.respond = lambda _: Answer(line, kind=NDJSON)
     (printed,) = client.stream(scripted.url, arrays.results(3, Printed))
     assert (printed.index, printed.head) == (4, b"\xff")
+    assert scripted.asked[-1].target == "/v1/jobs/3/results?lean=true"
 
 
 @both

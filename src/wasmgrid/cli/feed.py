@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from wasmgrid.cli.patience import AWAY, PAUSE_S, Patience
@@ -19,18 +19,28 @@ class OfTask(Protocol):
     def index(self) -> int:
         """The task's."""
 
+    @property
+    def seq(self) -> int | None:
+        """Where to go on behind it."""
+
 
 T = TypeVar("T", bound=OfTask)
 
 
 class Feed(Generic[T]):
-    """Follows `call`, a stream of a job's results, from its beginning; what was seen is not given again.
+    """Follows `call`, a stream of a job's results behind a `seq`; what was seen is not given again.
 
     `failed`: the stream has those only that did not succeed. Without `follow` it ends with what is there.
     """
 
     def __init__(
-        self, patience: Patience, job_id: int, call: Stream[T], *, failed: bool = False, follow: bool = True
+        self,
+        patience: Patience,
+        job_id: int,
+        call: Callable[[int | None], Stream[T]],
+        *,
+        failed: bool = False,
+        follow: bool = True,
     ) -> None:
         self._patience = patience
         self._job_id = job_id
@@ -38,15 +48,17 @@ class Feed(Generic[T]):
         self._failed = failed
         self._follow = follow
         self._seen = Ranges()
+        self._after: int | None = None
 
     def bursts(self) -> Iterator[list[T]]:
         """What came at once, at once; until every task's result was seen, or the job has no more."""
         ended = False  # before the stream was opened: then it has everything
         while True:
             try:
-                for some in self._patience.client.bursts(self._call):
+                for some in self._patience.client.bursts(self._call(self._after)):
                     self._patience.heard()
                     yield [each for each in some if self._seen.add(each.index)]
+                    self._after = some[-1].seq if some else self._after
                 if not self._follow:
                     return
                 job = self._patience.client.job(self._job_id)

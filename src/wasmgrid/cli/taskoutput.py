@@ -41,15 +41,19 @@ def pass_on(patience: Patience, job: Job, bar: Bar, *, follow: bool = True) -> N
 
 def _values(patience: Patience, job: Job, follow: bool) -> Iterator[list[tuple[Ended, bytes | None]]]:
     """One line of JSON for each call; `null` for one that failed, so that the lines are those of the inputs."""
-    call = arrays.results(job.id, Value, follow=follow, values=True)
-    for burst in Feed(patience, job.id, call, follow=follow).bursts():
+    feed = Feed(
+        patience, job.id, lambda after: arrays.results(job.id, Value, follow=follow, after=after), follow=follow
+    )
+    for burst in feed.bursts():
         yield [(each, bytes(each.return_value) + b"\n") for each in burst]
 
 
 def _printed(patience: Patience, job: Job, follow: bool) -> Iterator[list[tuple[Ended, bytes | None]]]:
     """The bytes of each task; None where the result does not hold all of them."""
-    call = arrays.results(job.id, Printed, follow=follow)
-    for burst in Feed(patience, job.id, call, follow=follow).bursts():
+    feed = Feed(
+        patience, job.id, lambda after: arrays.results(job.id, Printed, follow=follow, after=after), follow=follow
+    )
+    for burst in feed.bursts():
         yield [(each, None if each.stdout_sha256 else each.head) for each in burst]
 
 

@@ -16,7 +16,9 @@ from wasmgrid.cli.patience import Patience
 from wasmgrid.cli.terminal import print_json, say
 from wasmgrid.cli.watching import watch
 from wasmgrid.sdk import arrays, calls
-from wasmgrid.sdk.taskviews import TaskPage
+from wasmgrid.sdk.calls import Stream
+from wasmgrid.sdk.taskviews import Line, TaskPage, Value
+from wasmgrid.sdk.views import Result
 
 _failed = click.option("--failed", is_flag=True, help="Only those that did not succeed.")
 
@@ -60,7 +62,11 @@ def results(job: int | str, failed: bool, follow: bool, values: bool, server: st
     """
     connection = client(server)
     number = job_number(connection, job)
-    call = arrays.verbatim(number, follow=follow, failed=failed, values=values)
+    kind = Value if values else Result
+
+    def call(after: int | None) -> Stream[Line]:
+        return arrays.verbatim(arrays.results(number, kind, follow=follow, failed=failed, after=after))
+
     patience = Patience(connection, lambda: client(server), number)
     for burst in Feed(patience, number, call, failed=failed, follow=follow).bursts():
         sys.stdout.buffer.write(b"".join(line.text + b"\n" for line in burst))

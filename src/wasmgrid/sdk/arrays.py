@@ -55,13 +55,20 @@ def task(job_id: JobId, index: int) -> Call[views.Result]:
 
 
 def results(
-    job_id: JobId, kind: type[T], *, follow: bool = False, failed: bool = False, values: bool = False
+    job_id: JobId, kind: type[T], *, follow: bool = False, failed: bool = False, after: int | None = None
 ) -> Stream[T]:
     """Every task's result as a `kind`, in the order of their ends; while the job runs, where `follow`.
 
-    `kind` is `views.Result`, or less of it: `taskviews.Printed`; with `values` it is `taskviews.Value`.
+    `kind` is `views.Result`, or one of which the server sends no more than it holds: `taskviews.Printed`, `Value`.
+    `after` is the last `seq` that a reader saw: what follows may begin with results that it has.
     """
-    query = {"follow": _true(follow), "failed": _true(failed), "values": _true(values)}
+    query = {
+        "follow": _true(follow),
+        "failed": _true(failed),
+        "values": _true(issubclass(kind, taskviews.Value)),
+        "lean": _true(issubclass(kind, taskviews.Printed)),
+        "after": after,
+    }
     return Stream(
         method="GET",
         path=of_job(job_id, "results"),
@@ -71,11 +78,8 @@ def results(
     )
 
 
-def verbatim(
-    job_id: JobId, *, follow: bool = False, failed: bool = False, values: bool = False
-) -> Stream[taskviews.Line]:
+def verbatim(stream: Stream[Any]) -> Stream[taskviews.Line]:
     """The same results as the server's own JSON: what is printed for programs."""
-    stream: Stream[Any] = results(job_id, taskviews.Ended, follow=follow, failed=failed, values=values)
     return replace(stream, decode=_numbered)
 
 
@@ -97,7 +101,8 @@ def delete(job_id: JobId) -> Call[bool]:
 
 
 def _numbered(line: bytes) -> taskviews.Line:
-    return taskviews.Line(understood(line, taskviews.Ended).index, line)
+    ended = understood(line, taskviews.Ended)
+    return taskviews.Line(ended.index, ended.seq, line)
 
 
 def _true(flag: bool) -> str | None:

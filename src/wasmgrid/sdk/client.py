@@ -191,7 +191,7 @@ class Client:
 
     def values(self, job_id: JobId, *, follow: bool = False) -> Iterator[Value]:
         """What a function gave for each of its inputs, in the order of their ends; nothing else of a result."""
-        return self.stream(arrays.results(job_id, Value, follow=follow, values=True))
+        return self.stream(arrays.results(job_id, Value, follow=follow))
 
     def rerun(self, job_id: JobId, *, failed: bool = False, **overrides: Any) -> views.Job:
         """Submit a job again, as a new one; `failed`: only its tasks that did not succeed, under their indexes."""

@@ -60,6 +60,7 @@ class Line(msgspec.Struct, frozen=True):
     """A task's result as the server's own JSON."""
 
     index: int
+    seq: int | None
     text: bytes
 
 
