@@ -73,12 +73,12 @@ class HeldAttempt:
 
 
 def batches(results: Iterable[Result]) -> Iterator[list[Result]]:
-    """The results in parts that fit a frame each."""
+    """The results in parts that fit a message each."""
     batch: list[Result] = []
     size = 0
     for result in results:
         more = len(_packed(result))
-        if batch and size + more > FRAME_BYTES:
+        if batch and size + more > FRAME_BYTES // 2:
             yield batch
             batch, size = [], 0
         batch.append(result)

@@ -69,6 +69,9 @@ class Groups:
         self.hopeless: Mask = np.zeros(FEW, dtype=np.bool_)
         self.reserved: Mask = np.zeros(FEW, dtype=np.bool_)
 
+    def __len__(self) -> int:
+        return len(self._slots)
+
     def __getitem__(self, slot: int) -> Group:
         group = self._groups[slot]
         if group is None:

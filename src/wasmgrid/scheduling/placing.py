@@ -6,6 +6,8 @@ with everything that waits, and only groups that are new with every worker.
 
 from __future__ import annotations
 
+from operator import lt
+
 import numpy as np
 
 from wasmgrid.core.job import TaskId
@@ -20,6 +22,7 @@ from wasmgrid.scheduling.running import Held, Running
 from wasmgrid.scheduling.shares import Shares
 from wasmgrid.scheduling.vectors import Slots
 
+SMALL_POOL = 4  # workers
 LOOK_S = 1.0  # a reservation is considered at least so often while tasks are placed
 
 
@@ -46,6 +49,9 @@ class Placing:
                 self.fresh.clear()
             elif len(self.freed) == 1 and not self.fresh:
                 self._fill(self.freed.pop())
+            elif len(self.groups) == len(self.fresh) == 1 and self._is_plain(next(iter(self.fresh))):
+                self.freed.clear()
+                self.fresh.clear()
             else:
                 freed, fresh = self.freed, self.fresh
                 self.freed, self.fresh = set(), set()
@@ -148,6 +154,32 @@ class Placing:
             return
         self._fill_with(fitting[~np.isin(fitting, shunning)], row)
         self._fill_with(self.groups.still_fitting(np.array(shunning, dtype=np.intp), row), row)
+
+    def _is_plain(self, slot: int) -> bool:
+        """Place the one group that waits where that needs no choice: in a small pool, one worker alone can take it.
+
+        True where all of it is placed. A grid of a few machines, whose jobs come one by one, has nothing else to do;
+        plain numbers are a tenth of what as many vectors of length one cost.
+        """
+        pool = self.pool
+        if pool.size > SMALL_POOL or len(self.reservations) or not self.groups.waiting[slot]:
+            return False
+        group = self.groups[slot]
+        if group.avoid or group.shape.need.gpus:
+            return False
+        while group.runs:
+            rows = [row for row in range(pool.size) if pool.is_open[row] and self._takes(row, group)]
+            if len(rows) != 1:
+                return False
+            self.put(slot, rows[0])
+        return True
+
+    def _takes(self, row: int, group: Group) -> bool:
+        """Whether the worker has room for a task of the group now."""
+        pool = self.pool
+        if any(map(lt, pool.room[:, row].tolist(), group.need.numbers)) or not pool.suits.table[row, group.suits]:
+            return False
+        return bool(pool.ends_at[row] - pool.now >= group.shape.time_limit_s)
 
     def _fill_with(self, fitting: Slots, row: int) -> None:
         while fitting.size:

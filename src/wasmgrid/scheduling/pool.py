@@ -15,6 +15,8 @@ from wasmgrid.scheduling.modules import Modules
 from wasmgrid.scheduling.shape import Pairs, Shape
 from wasmgrid.scheduling.vectors import FEW, GPUS, KINDS, Floats, Mask, Vector, need_of, resources_of
 
+REMEMBERED = 1000  # shapes
+
 
 class Pool:
     """The workers, one per row. Rows of workers that left are used again.
@@ -34,6 +36,7 @@ class Pool:
         self.is_open: Mask = np.zeros(FEW, dtype=np.bool_)
         self.ends_at: Floats = np.full(FEW, np.inf)
         self._row_of: dict[str, int] = {}
+        self._able: dict[Shape, bool] = {}  # whether somebody could ever take it, until the pool changes
         self._spare: list[int] = []
         self._infos: list[WorkerInfo | None] = [None] * FEW
         self._closed: list[str] = [""] * FEW
@@ -75,10 +78,17 @@ class Pool:
 
     def ever_fits(self, shape: Shape) -> bool:
         """Whether some worker, open or not, would take `shape` when it is idle, and stay for its time limit."""
-        column = self.suits.acquire(sort_of(shape))
-        fits = self.able(need_of(shape.need).vector, column, shape.time_limit_s)
-        self.suits.release(column)
-        return bool(fits.any())
+        known = self._able.get(shape)
+        if known is None:
+            column = self.suits.acquire(sort_of(shape))
+            fits = self.able(need_of(shape.need).vector, column, shape.time_limit_s)
+            self.suits.release(column)
+            known = bool(fits.any())
+            if not np.isfinite(self.ends_at[: self.size]).any():  # else it depends on the time
+                if len(self._able) >= REMEMBERED:
+                    self._able.clear()
+                self._able[shape] = known
+        return known
 
     def able(self, need: Vector, suits: int, time_limit_s: float) -> Mask:
         """Which workers could take it when idle, by row; those that are closed too."""
@@ -112,6 +122,7 @@ class Pool:
 
     def put(self, info: WorkerInfo, *, closed: str, ends_at: float | None, modules: tuple[str, ...] | None) -> int:
         """Add a worker, or change what it says of itself; what its tasks take stays taken. Gives its row."""
+        self._able.clear()
         row = self._row_of.get(info.id)
         capacity = need_of(info.capacity).vector
         if row is None:
@@ -139,6 +150,7 @@ class Pool:
         row = self._row_of.pop(worker_id, None)
         if row is None:
             return None
+        self._able.clear()
         self._resize(-self.capacity[:, row])
         self.room[:, row] = self.capacity[:, row] = -1
         self.running[row], self.is_open[row], self._infos[row], self._closed[row] = 0, False, None, ""
