@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
 from tests.conformance.samples import (
     MODULE,
     TENANT,
     building_job,
     built,
+    calls,
+    ended,
     finished,
     finished_job,
     job,
@@ -18,17 +22,27 @@ from tests.conformance.samples import (
     worker,
 )
 
+from wasmgrid.core.job import Lines, StoredSpec
 from wasmgrid.core.lifecycle import JobState
-from wasmgrid.store import Store
+from wasmgrid.core.outcome import OutcomeKind, exited
+from wasmgrid.store import Store, prepared, sqlite
 from wasmgrid.store.postgres_blobs import RowBlobs
 from wasmgrid.store.rows import PrunePolicy
 
 Seen = list[tuple[str, Any]]
 
 
-def watch(store: Store) -> Seen:
-    """Every statement that the store will run, with its values."""
+def watch(store: Store, patch: pytest.MonkeyPatch) -> Seen:
+    """Every statement that the store will run, with its values; `patch` until its end."""
     seen: Seen = []
+    to_driver = prepared.execute
+
+    def execute(connection: sa.Connection, dialect: Dialect, sql: str, values: Any = ()) -> Any:
+        seen.append((sql, values))
+        return to_driver(connection, dialect, sql, values)
+
+    for module in (prepared, sqlite):  # those that have it
+        patch.setattr(module, "execute", execute)
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
         seen.append((statement, parameters[0] if many else parameters))
@@ -53,6 +67,7 @@ async def ask_everything(store: Store) -> None:
     await store.assign_module(term, [waiting], module_sha256=MODULE, build_id=build.id, cached=False)
     await store.request_cancel(TENANT, waiting)
     await store.record(term, results=[result(job_id)], finished=[finished(job_id)])
+    await _ask_an_array(store, term)
     await finished_job(store, term)
     for states in ([], [JobState.QUEUED], list(JobState)):
         for name in (None, "hello"):
@@ -81,3 +96,19 @@ async def ask_everything(store: Store) -> None:
     sha256, _ = await store.blobs.put(b"kept")
     await store.blobs.read(sha256)
     await store.blobs.size(sha256)
+
+
+async def _ask_an_array(store: Store, term: int) -> None:
+    array = (await store.submit(job(StoredSpec(array="0-9", lines=Lines(sha256="1" * 64)), task_count=10))).id
+    many = [result(array, 8, outcome=exited(1)), result(array, 9)]
+    await store.record(term, results=many, ranges=[calls(array, 0, 4)], ended=[ended(array, index=5)])
+    await store.unfinished()
+    for failed in (False, True):
+        await store.results(TENANT, array, after=1, failed=failed)
+        await store.tasks(TENANT, array, failed=failed)
+    await store.tasks(TENANT, array, outcome=OutcomeKind.TIMED_OUT)
+    await store.result(TENANT, array, 3)
+    await store.failed_runs(TENANT, array)
+    await store.sample(TENANT, array, 3)
+    await store.task_counts(array)
+    await store.record(term, finished=[finished(array)])

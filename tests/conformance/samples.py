@@ -15,7 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from wasmgrid.core.digest import sha256_hex
-from wasmgrid.core.job import BuildResult, Output, SourceRef, StoredSpec, TaskResult
+from wasmgrid.core.job import BuildResult, Output, SourceRef, StoredSpec, TaskRange, TaskResult
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import Outcome, OutcomeKind, exited
 from wasmgrid.core.resources import Resources
@@ -144,6 +144,13 @@ def result(job_id: int, index: int = 0, **given: object) -> TaskResult:
     values: dict[str, object] = {"attempt": 1 << 32, "worker_id": "w1", "outcome": exited(0), **given}
     stdout = Output(data=b"hello\n", size=6)
     return TaskResult(job_id=job_id, index=index, **{"stdout": stdout, **values})  # type: ignore[arg-type]
+
+
+def calls(job_id: int, first: int, count: int, **given: object) -> TaskRange:
+    """Calls of a function that gave ten times their index."""
+    values = b"\n".join(b"%d" % (10 * index) for index in range(first, first + count))
+    said: dict[str, object] = {"attempt": 1 << 32, "worker_id": "w1", "outcome": exited(0), "values": values, **given}
+    return TaskRange(job_id=job_id, first=first, count=count, **said)  # type: ignore[arg-type]
 
 
 def finished(job_id: int, state: JobState = JobState.SUCCEEDED, at: datetime = NOW, **given: object) -> FinishedJob:

@@ -29,6 +29,7 @@ from wasmgrid.core.errors import Superseded
 from wasmgrid.core.job import StoredSpec, TaskResult
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import Outcome, OutcomeKind, exited
+from wasmgrid.core.ranges import Ranges
 from wasmgrid.store import Store
 from wasmgrid.store.rows import BuildState
 
@@ -88,7 +89,7 @@ def test_a_result_comes_back_as_it_was_given(adapter: Adapter) -> None:
         job_id = (await store.submit(job())).id
         word = result(job_id, outcome=trapped, attempt=(term << 32) + 7, finished_at=1e9)
         end = finished(job_id, JobState.FAILED, message="task 0 trapped\0")
-        assert await store.record(term, results=[word], finished=[end]) == {(job_id, 0)}
+        assert await store.record(term, results=[word], finished=[end]) == {}
         assert await store.result(TENANT, job_id) == word
         assert await store.result(TENANT, job_id, 1) is None
         row = await store.job(TENANT, job_id)
@@ -104,9 +105,9 @@ def test_the_first_result_and_the_first_end_stand(adapter: Adapter) -> None:
         term = await store.lead("s1")
         job_id = (await store.submit(job(task_count=3))).id
         words = [result(job_id, index, outcome=exited(attempt)) for attempt in range(4) for index in range(3)]
-        inserted = await asyncio.gather(*(store.record(term, results=[word]) for word in words))
-        assert sorted(pair for pairs in inserted for pair in pairs) == [(job_id, 0), (job_id, 1), (job_id, 2)]
-        assert await store.record(term, results=words) == set()
+        refused = await asyncio.gather(*(store.record(term, results=[word]) for word in words))
+        assert refused == [{}] * 3 + [{job_id: Ranges([(word.index, 1)])} for word in words[3:]]
+        assert await store.record(term, results=words) == {job_id: Ranges([(0, 3)])}
         assert await store.task_counts(job_id) == {"succeeded": 3}
         kept = await store.result(TENANT, job_id, 1)
         assert kept is not None
@@ -135,7 +136,8 @@ def test_words_that_wait_together_stay_apart(adapter: Adapter) -> None:
             return_exceptions=True,
         )
         assert all(isinstance(answer, Superseded) for answer in (*answers[:8], *answers[17:]))
-        assert answers[8:17] == [*({(job_id, 0)} for job_id in ids), *[set()] * 5]
+        late = [{job_id: Ranges([(0, 1)])} for job_id in (*ids, 10**6)]
+        assert answers[8:17] == [*[{}] * 4, *late]
         for job_id in ids:
             kept = await store.result(TENANT, job_id)
             assert kept is not None
@@ -149,7 +151,9 @@ def test_one_word_twice_in_one_batch_is_one_result(adapter: Adapter) -> None:
     async def record(store: Store) -> None:
         term = await store.lead("s1")
         job_id = (await store.submit(job())).id
-        assert await store.record(term, results=[result(job_id), result(job_id)]) == {(job_id, 0)}
+        second = result(job_id, outcome=exited(1))
+        assert await store.record(term, results=[result(job_id), second]) == {job_id: Ranges([(0, 1)])}
+        assert await store.result(TENANT, job_id) == result(job_id)
 
     adapter.run(record)
 
@@ -160,7 +164,9 @@ def test_words_on_tasks_that_do_not_exist_are_dropped(adapter: Adapter) -> None:
         job_id = (await store.submit(job(task_count=2))).id
         words = [result(99), result(job_id, 2), result(job_id, -1), result(job_id, 1)]
         attempts = [ended(99), ended(job_id)]
-        assert await store.record(term, results=words, ended=attempts, finished=[finished(99)]) == {(job_id, 1)}
+        refused = await store.record(term, results=words, ended=attempts, finished=[finished(99)])
+        assert refused == {99: Ranges([(0, 1)]), job_id: Ranges([(-1, 1), (2, 1)])}
+        assert await store.task_counts(job_id) == {"succeeded": 1}
 
     adapter.run(record)
 
@@ -170,9 +176,9 @@ def test_many_results_go_in_one_call(adapter: Adapter) -> None:
         term = await store.lead("s1")
         job_id = (await store.submit(job(task_count=5000))).id
         words = [result(job_id, index) for index in range(5000)]
-        assert len(await store.record(term, results=words)) == 5000
+        assert await store.record(term, results=words) == {}
         (open_job,) = await store.unfinished()
-        assert open_job.done == list(range(5000))
+        assert open_job.done_runs == [(0, 5000)]
 
     adapter.run(record)
 
@@ -198,12 +204,12 @@ def test_unfinished_jobs_come_with_what_is_known_of_their_tasks(adapter: Adapter
         )
         first, second = await store.unfinished()
         assert (first.id, first.tenant, first.spec, first.task_count) == (array, "other", spec, 4)
-        assert (first.done, first.attempts, first.crashes) == ([0, 2], {1: 2, 3: 1}, {1: 1})
-        assert (first.failed, first.cancelled, first.retries) == (True, False, {3: 1})
+        assert (first.done_runs, first.attempts, first.crashes) == ([(0, 1), (2, 1)], {1: 2, 3: 1}, {1: 1})
+        assert (first.failures, first.cancelled, first.retries) == (1, False, {3: 1})
         assert first.latest == {1: 6, 3: 7}
-        assert (second.failed, second.cancelled, second.retries) == (False, False, {})
+        assert (second.failures, second.cancelled, second.retries) == (0, False, {})
         assert (second.id, second.state, second.module_sha256) == (young, JobState.BUILDING, None)
-        assert (second.done, second.attempts, second.crashes) == ([], {}, {})
+        assert (second.done_runs, second.attempts, second.crashes) == ([], {}, {})
         assert [open_job.id for open_job in await store.unfinished(limit=1)] == [array]
         assert [open_job.id for open_job in await store.unfinished(after_id=array)] == [young]
         assert await store.unfinished(after_id=young) == []
@@ -253,13 +259,14 @@ def test_whatever_comes_how_often_the_first_word_stands(
         first: dict[tuple[int, int], TaskResult] = {}
         for batch in batches:
             said = [result(job_id, index, outcome=exited(code)) for job_id, index, code in batch]
-            new: dict[tuple[int, int], TaskResult] = {}
+            refused: dict[int, Ranges] = {}
             for word in said:
                 key = (word.job_id, word.index)
                 if word.job_id <= 3 and word.index < 2 and key not in first:
-                    new.setdefault(key, word)
-            assert await store.record(term, results=said) == set(new)
-            first |= new
+                    first[key] = word
+                else:
+                    refused.setdefault(word.job_id, Ranges()).add(word.index)
+            assert await store.record(term, results=said) == refused
         for job_id in (1, 2, 3):
             for index in (0, 1):
                 assert await store.result(TENANT, job_id, index) == first.get((job_id, index))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import sqlalchemy as sa
 from tests.conformance.questions import Seen, ask_everything, watch
 from tests.conformance.samples import RowAdapter
@@ -14,7 +15,7 @@ SMALL = {"workers", "writers", "credentials"}
 SCAN = re.compile(r"Seq Scan on (\w+)")
 
 
-def test_no_question_reads_a_whole_table(shared: RowAdapter) -> None:
+def test_no_question_reads_a_whole_table(shared: RowAdapter, monkeypatch: pytest.MonkeyPatch) -> None:
     scans: list[tuple[str, str]] = []
 
     def explain(connection: sa.Connection, seen: Seen) -> None:
@@ -25,7 +26,7 @@ def test_no_question_reads_a_whole_table(shared: RowAdapter) -> None:
                     scans.extend((table, statement) for table in SCAN.findall(line) if table not in SMALL)
 
     async def ask(store: Store) -> None:
-        seen = watch(store)
+        seen = watch(store, monkeypatch)
         await ask_everything(store)
         assert len(seen) > 60
         await store._writer.run(lambda connection: explain(connection, list(seen)))

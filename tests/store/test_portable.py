@@ -15,12 +15,26 @@ from tests.conformance.samples import TENANT
 
 import wasmgrid.store
 from wasmgrid.core.lifecycle import JobState
-from wasmgrid.store import builds, grid, jobs, leadership, prune, queries, results, sweep
+from wasmgrid.store import (
+    builds,
+    grid,
+    jobs,
+    leadership,
+    ledger,
+    prune,
+    queries,
+    results,
+    submissions,
+    sweep,
+    tasks,
+)
+from wasmgrid.store.postgres import Postgres
 from wasmgrid.store.schema import metadata
 
-PORTS: list[ModuleType] = [builds, grid, jobs, leadership, prune, queries, results, sweep]
+PORTS: list[ModuleType] = [builds, grid, jobs, leadership, ledger, prune, queries, results, submissions, sweep, tasks]
 INSERT: Any = postgresql.insert
 NOW: Any = sa.func.clock_timestamp()
+DATABASE = Postgres("postgresql://")
 POSTGRESQL: Any = postgresql
 SQLITE: Any = sqlite
 
@@ -29,10 +43,10 @@ def statements() -> Iterator[tuple[str, sa.Executable]]:
     """Those made once (in modules; in objects, where they have ON CONFLICT) and the one that is made each time."""
     made: list[Any] = [
         *PORTS,
-        jobs.Jobs(INSERT, NOW, lambda _, __: 0),
+        jobs.Jobs(DATABASE),
         builds.Builds(INSERT),
         grid.Grid(INSERT, NOW),
-        leadership.Leaderships(INSERT, NOW),
+        leadership.Leaderships(DATABASE),
     ]
     for holder in made:
         for name, value in vars(holder).items():
@@ -49,7 +63,7 @@ def test_a_statement_is_postgresql_too(name: str, statement: sa.ClauseElement) -
 
 def test_all_of_them_are_looked_at() -> None:
     names = {name.split(".")[-1] for name, _ in statements()}
-    assert {"_insert", "_lead", "_open_attempts", "_is_named", "_old_builds", "_term", "listed"} <= names
+    assert {"_lead", "_open_attempts", "_by_seq", "_finish", "_is_named", "_old_builds", "_term", "listed"} <= names
 
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=str)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import sqlalchemy as sa
 
 from wasmgrid.core.errors import Unavailable
+from wasmgrid.store.prepared import Adder, Prepared
 
 if TYPE_CHECKING:  # importing a dialect costs a start some 30 ms, and a grid needs one of them
     from sqlalchemy.dialects import postgresql, sqlite
 
+NextIds = Callable[[sa.Connection, int], Sequence[int]]
 InsertInto = Callable[[sa.Table], "sqlite.Insert | postgresql.Insert"]  # with ON CONFLICT, which both say alike
-Rows = Sequence[Mapping[str, object]]  # all with the same keys, columns of the table
-InsertNew = Callable[[sa.Connection, Rows], Sequence[sa.Row[Any]]]
 
 
 class Database(Protocol):
@@ -37,11 +37,20 @@ class Database(Protocol):
     def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
         """INSERT with ON CONFLICT."""
 
-    def insert_new(self, table: sa.Table, *returning: sa.Column[Any]) -> InsertNew:
-        """Inserts rows, many at once, but for those that are there already; returns `returning` of those that were not.
+    def prepared(self, statement: sa.Executable, *names: str) -> Prepared:
+        """The statement for the hot path; `names` are its parameters, in the order of their values."""
 
-        At least one row, all with the same columns.
-        """
+    def adder(self, table: sa.Table, *columns: str) -> Adder:
+        """Inserts rows (tuples of these columns' values), many at once, but for those that are there already."""
+
+    def numbers(self, name: str) -> sa.FromClause:
+        """A table with the column `value`: the whole numbers that the parameter `name` gives, by `number_list`."""
+
+    def number_list(self, numbers: Sequence[int]) -> Any:
+        """The value of such a parameter."""
+
+    def next_ids(self, table: str) -> NextIds:
+        """Draws numbers for new rows, each given once for ever."""
 
     def prepare(self) -> None:
         """Before the first connection. Raises `Unavailable`."""

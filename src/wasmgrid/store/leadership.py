@@ -8,14 +8,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from wasmgrid.core.errors import Superseded
-from wasmgrid.store.database import InsertInto
+from wasmgrid.store.database import Database
 from wasmgrid.store.rows import Leadership
 from wasmgrid.store.schema import EPOCH, Moment, leadership
 
 LAST_MOMENT = datetime(9999, 1, 1, tzinfo=UTC)
 
 # Held against a take-over until the transaction ends, where the database has more than one writer.
-_term = sa.select(leadership).where(leadership.c.id == 1).with_for_update(read=True)
+_term = (
+    sa.select(leadership.c.term, leadership.c.server_id, leadership.c.released)
+    .where(leadership.c.id == 1)
+    .with_for_update(read=True)
+)
 _stale_before = sa.bindparam("stale_before", type_=Moment)
 _stale_after = sa.bindparam("stale_after", type_=Moment)
 _release = (
@@ -28,8 +32,10 @@ _release = (
 class Leaderships:
     """Writes and reads of the leadership row, as functions over a connection."""
 
-    def __init__(self, insert: InsertInto, database_now: sa.ColumnElement[datetime]) -> None:
-        take = insert(leadership).values(
+    def __init__(self, database: Database) -> None:
+        database_now = database.now
+        self._term = database.prepared(_term)
+        take = database.insert(leadership).values(
             id=1,
             term=1,
             server_id=sa.bindparam("server"),
@@ -80,7 +86,18 @@ class Leaderships:
     def renew(self, connection: sa.Connection, term: int) -> None:
         """Say that the leader of `term` leads still; raises `Superseded` where it does not."""
         if not connection.execute(self._renew, {"of_term": term}).rowcount:
-            check_term(connection, term)
+            self.check(connection, term)
+
+    def check(self, connection: sa.Connection, term: int) -> None:
+        """Raise `Superseded` unless `term` is the leadership row's: first in every transaction of a leader."""
+        row = next(iter(self._term.rows(connection)), None)
+        if row is None:
+            raise Superseded(f"term {term} is over: nobody leads")
+        current, server_id, released = row
+        if current != term:
+            raise Superseded(f"term {term} is over: {server_id} leads in term {current}")
+        if released:
+            raise Superseded(f"term {term} is over: {server_id} gave it up")
 
     @staticmethod
     def release(connection: sa.Connection, term: int) -> None:
@@ -105,14 +122,3 @@ def is_free(held: Leadership, stale_s: float) -> bool:
 def _leadership(row: sa.Row[Any]) -> Leadership:
     age_s = (row.now - row.renewed_at).total_seconds()
     return Leadership(term=row.term, server_id=row.server_id, age_s=age_s, released=row.released)
-
-
-def check_term(connection: sa.Connection, term: int) -> None:
-    """Raise `Superseded` unless `term` is the leadership row's: first in every transaction of a leader."""
-    row = connection.execute(_term).first()
-    if row is None:
-        raise Superseded(f"term {term} is over: nobody leads")
-    if row.term != term:
-        raise Superseded(f"term {term} is over: {row.server_id} leads in term {row.term}")
-    if row.released:
-        raise Superseded(f"term {term} is over: {row.server_id} gave it up")

@@ -31,9 +31,10 @@ class Marks:
         given: dict[str, sa.BindParameter[object]] = {"id": sa.bindparam("writer"), "batch": sa.bindparam("number")}
         put = database.insert(writers).values(**given, committed_at=database.now)
         on_row = [writers.c.id]
-        self._set = put.on_conflict_do_update(
+        mark = put.on_conflict_do_update(
             index_elements=on_row, set_={"batch": put.excluded.batch, "committed_at": put.excluded.committed_at}
         )
+        self._set = database.prepared(mark, "writer", "number")
         # Not a plain read: it must wait for a transaction that is still about to set the mark, the first one too.
         self._look = put.on_conflict_do_update(index_elements=on_row, set_={"batch": writers.c.batch}).returning(
             writers.c.batch
@@ -42,7 +43,7 @@ class Marks:
     def set(self, connection: sa.Connection) -> Mark:
         """Mark the transaction that is about to be committed."""
         self._last += 1
-        connection.execute(self._set, {"writer": self._id, "number": self._last})
+        self._set.change(connection, self._id, self._last)
         return Mark(self._last)
 
     def committed(self, engine: sa.Engine, mark: Mark, broke: sa.exc.DBAPIError) -> bool:

@@ -18,10 +18,11 @@ from wasmgrid.store.blobs import Blobs
 from wasmgrid.store.grid import delete_workers, is_gone
 from wasmgrid.store.readers import Readers
 from wasmgrid.store.rows import PrunePolicy, PruneReport
-from wasmgrid.store.schema import EPOCH, attempts, blob_refs, builds, jobs, modules, results, workers, writers
+from wasmgrid.store.schema import EPOCH, attempts, blob_refs, builds, jobs, modules, results, tallies, workers, writers
 from wasmgrid.store.writer import Writer
 
 PAGE = 100  # rows, or files, that one transaction removes: other writes wait for it
+SLICE = 2000  # rows of results that one transaction removes
 READ_LIMIT_S = 60.0  # sums over everything that is kept take their time
 WRITERS_AGE_S = 86400.0  # a server that wrote nothing for so long is gone
 
@@ -30,6 +31,20 @@ _ids: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 # Against other servers: whoever is about to name one of these is waited for, and then seen.
 _lock_jobs = sa.select(jobs.c.id).where(jobs.c.id.in_(_ids)).order_by(jobs.c.id).with_for_update()
 _lock_builds = sa.select(builds.c.id).where(builds.c.id.in_(_ids)).order_by(builds.c.id).with_for_update()
+
+
+def _slice(table: sa.Table, job_id: sa.Column[Any], *conditions: sa.ColumnElement[bool]) -> sa.Delete:
+    """Deletes at most SLICE rows of these jobs."""
+    key = sa.tuple_(*table.primary_key.columns)
+    some = sa.select(*table.primary_key.columns).where(job_id.in_(_ids), *conditions).limit(SLICE)
+    return sa.delete(table).where(key.in_(some))
+
+
+_slices = (
+    _slice(results, results.c.job_id),
+    _slice(blob_refs, blob_refs.c.job_id),
+    _slice(attempts, attempts.c.subject_id, attempts.c.kind == "run"),
+)
 
 Delete = Callable[[sa.Connection, Sequence[Any]], int]
 
@@ -134,11 +149,19 @@ class Pruner:
             if self._policy.dry_run:
                 went += len(condemned)
             elif condemned:
+                if delete is delete_jobs:
+                    await self._empty(condemned)
                 went += await self._writer.run(_deletion(delete, condemned))
             if len(condemned) < len(rows):
                 break
             cursor |= {"at": rows[-1].at, "key": rows[-1].key}
         return went
+
+    async def _empty(self, job_ids: Sequence[int]) -> None:
+        """Take away most of what hangs on these jobs, slice by slice: other writes go between."""
+        for some in _slices:
+            while await self._writer.run(partial(_delete_slice, some, job_ids)) == SLICE:
+                pass
 
     async def _orphans(self) -> tuple[int, int]:
         """Remove the blobs that no row names; returns how many, and their bytes."""
@@ -167,11 +190,16 @@ class Pruner:
         return max(EPOCH, self._now - timedelta(seconds=min(seconds, 1e9)))
 
 
+def _delete_slice(some: sa.Delete, job_ids: Sequence[int], connection: sa.Connection) -> int:
+    return connection.execute(some, {"ids": list(job_ids)}).rowcount
+
+
 def delete_jobs(connection: sa.Connection, ids: Sequence[int]) -> int:
     """Delete finished jobs with all that hangs on them."""
     of_these = {"ids": list(ids)}
     connection.execute(_lock_jobs, of_these)
     connection.execute(sa.delete(results).where(results.c.job_id.in_(_ids)), of_these)
+    connection.execute(sa.delete(tallies).where(tallies.c.job_id.in_(_ids)), of_these)
     connection.execute(sa.delete(blob_refs).where(blob_refs.c.job_id.in_(_ids)), of_these)
     connection.execute(sa.delete(attempts).where(attempts.c.kind == "run", attempts.c.subject_id.in_(_ids)), of_these)
     return connection.execute(sa.delete(jobs).where(jobs.c.id.in_(_ids)), of_these).rowcount

@@ -1,38 +1,30 @@
-"""What is read of jobs and their results."""
+"""What is read of jobs, and of the attempts at their tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from wasmgrid.core.errors import JobNotFound
-from wasmgrid.core.job import StoredSpec, TaskResult
+from wasmgrid.core.job import StoredSpec
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.store.rows import EndedAttempt, JobRow, OpenJob
 from wasmgrid.store.schema import attempts, jobs, results
+from wasmgrid.store.tasks import FAILED, joined, stream
 
 LARGEST_ID = (1 << 63) - 1
 
 _decode_spec = msgspec.msgpack.Decoder(StoredSpec).decode
-_decode_result = msgspec.msgpack.Decoder(TaskResult).decode
 
 _job = sa.select(jobs).where(jobs.c.tenant == sa.bindparam("tenant"), jobs.c.id == sa.bindparam("job_id"))
 _latest = sa.select(sa.func.max(jobs.c.id)).where(jobs.c.tenant == sa.bindparam("tenant"))
-_result = sa.select(results.c.result).where(
-    results.c.tenant == sa.bindparam("tenant"),
-    results.c.job_id == sa.bindparam("job_id"),
-    results.c.task_index == sa.bindparam("index"),
-)
-_counts = (
-    sa.select(results.c.outcome, results.c.succeeded, sa.func.count())
-    .where(results.c.job_id == sa.bindparam("job_id"))
-    .group_by(results.c.outcome, results.c.succeeded)
-)
 _attempts = (
     sa.select(attempts)
     .where(
@@ -52,9 +44,14 @@ _open_ids = (
 _page = _open_ids.subquery()
 _open = sa.select(jobs).where(jobs.c.id.in_(sa.select(_page.c.id))).order_by(jobs.c.id)
 _open_done = (
-    sa.select(results.c.job_id, results.c.task_index, results.c.succeeded, results.c.outcome)
+    sa.select(results.c.job_id, results.c.task_index, results.c["count"])
     .where(results.c.job_id.in_(sa.select(_page.c.id)))
     .order_by(results.c.job_id, results.c.task_index)
+)
+_open_failed = (
+    sa.select(results.c.job_id, results.c.outcome, sa.func.sum(results.c["count"]))
+    .where(results.c.job_id.in_(sa.select(_page.c.id)), FAILED)
+    .group_by(results.c.job_id, results.c.outcome)
 )
 _open_attempts = (
     sa.select(
@@ -121,15 +118,16 @@ def unfinished(
     rows = connection.execute(_open.add_columns(database_now.label("now")), page).all()
     if not rows:
         return []
-    done: dict[int, list[int]] = {}
-    failed: set[int] = set()
+    done = {
+        job_id: list(joined(row[1:] for row in some))
+        for job_id, some in groupby(stream(connection, _open_done, page), key=itemgetter(0))
+    }
+    failures: dict[int, int] = {}
     cancelled: set[int] = set()
-    for job_id, index, succeeded, outcome in connection.execute(_open_done, page):
-        done.setdefault(job_id, []).append(index)
+    for job_id, outcome, count in connection.execute(_open_failed, page):
+        failures[job_id] = failures.get(job_id, 0) + int(count)
         if outcome == OutcomeKind.CANCELLED:
             cancelled.add(job_id)
-        if not succeeded:
-            failed.add(job_id)
     tried: dict[int, dict[int, int]] = {}
     crashes: dict[int, dict[int, int]] = {}
     retries: dict[int, dict[int, int]] = {}
@@ -153,8 +151,8 @@ def unfinished(
             age_s=max(0.0, (row.now - row.submitted_at).total_seconds()),
             cancel_requested=row.cancel_requested_at is not None,
             task_count=row.task_count,
-            done=done.get(row.id, []),
-            failed=row.id in failed,
+            done_runs=done.get(row.id, []),
+            failures=failures.get(row.id, 0),
             cancelled=row.id in cancelled,
             crashes=crashes.get(row.id, {}),
             retries=retries.get(row.id, {}),
@@ -163,21 +161,6 @@ def unfinished(
         )
         for row in rows
     ]
-
-
-def result(connection: sa.Connection, tenant: str, job_id: int, index: int) -> TaskResult | None:
-    """The result of one task, where it has one."""
-    packed = connection.execute(_result, {"tenant": tenant, "job_id": job_id, "index": index}).scalar()
-    return None if packed is None else _decode_result(packed)
-
-
-def task_counts(connection: sa.Connection, job_id: int) -> dict[str, int]:
-    """How many tasks of a job succeeded, failed and were cancelled; a key is there where its count is above 0."""
-    counts: dict[str, int] = {}
-    for outcome, succeeded, count in connection.execute(_counts, {"job_id": job_id}):
-        key = "succeeded" if succeeded else "cancelled" if outcome == OutcomeKind.CANCELLED else "failed"
-        counts[key] = counts.get(key, 0) + count
-    return counts
 
 
 def ended_attempts(connection: sa.Connection, tenant: str, job_id: int) -> list[EndedAttempt]:

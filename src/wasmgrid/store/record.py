@@ -7,60 +7,50 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from wasmgrid.core.job import TaskResult
+from wasmgrid.core.job import TaskRange, TaskResult
 from wasmgrid.store.jobs import Jobs
-from wasmgrid.store.leadership import check_term
+from wasmgrid.store.leadership import Leaderships
 from wasmgrid.store.results import Results
-from wasmgrid.store.rows import EndedAttempt, FinishedJob
-
-Fresh = set[tuple[int, int]]
+from wasmgrid.store.rows import EndedAttempt, FinishedJob, Refused
 
 
 @dataclass(frozen=True)
 class Recorder:
-    """Makes such writes."""
+    """Who writes them."""
 
+    leaderships: Leaderships
     results: Results
     jobs: Jobs
 
-    def of(
-        self, term: int, results: Sequence[TaskResult], ended: Sequence[EndedAttempt], finished: Sequence[FinishedJob]
-    ) -> Record:
-        """One of them."""
-        return Record(self, term, results, ended, finished)
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
-    """Results, attempts that ended without one, jobs that ended; gives the (job, index) of results that were new."""
+    """Results, attempts that ended without one, jobs that ended; gives the tasks whose results are not new."""
 
-    recorder: Recorder
+    by: Recorder
     term: int
-    results: Sequence[TaskResult]
-    ended: Sequence[EndedAttempt]
-    finished: Sequence[FinishedJob]
+    results: Sequence[TaskResult] = ()
+    ranges: Sequence[TaskRange] = ()
+    ended: Sequence[EndedAttempt] = ()
+    finished: Sequence[FinishedJob] = ()
 
     @property
     def kind(self) -> tuple[str, int]:
         """Those of one term go together."""
         return "record", self.term
 
-    def __call__(self, connection: sa.Connection) -> Fresh:
+    def __call__(self, connection: sa.Connection) -> Refused:
         """Write it. Raises `Superseded`."""
-        (fresh,) = self.together(connection, [self])
-        return fresh
+        (refused,) = self.together(connection, [self])
+        return refused
 
-    def together(self, connection: sa.Connection, operations: Sequence[Record]) -> list[Fresh]:
+    def together(self, connection: sa.Connection, operations: Sequence[Record]) -> list[Refused]:
         """Write them all; of several results for one task the first is the new one."""
-        check_term(connection, self.term)
-        fresh = self.recorder.results.record(
+        self.by.leaderships.check(connection, self.term)
+        refused = self.by.results.record(
             connection,
-            [result for each in operations for result in each.results],
+            [(each.results, each.ranges) for each in operations],
             [attempt for each in operations for attempt in each.ended],
         )
-        self.recorder.jobs.finish(connection, [job for each in operations for job in each.finished])
-        told = []
-        for each in operations:
-            told.append({(result.job_id, result.index) for result in each.results} & fresh)
-            fresh -= told[-1]
-        return told
+        self.by.jobs.finish(connection, [job for each in operations for job in each.finished])
+        return refused

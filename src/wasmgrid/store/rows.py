@@ -10,8 +10,9 @@ from enum import StrEnum
 
 import msgspec
 
-from wasmgrid.core.job import SourceRef, StoredSpec
+from wasmgrid.core.job import SourceRef, StoredSpec, TaskRange, TaskResult
 from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.ranges import Ranges, Run
 from wasmgrid.core.worker import WorkerInfo
 
 DEFAULT_TENANT = "default"
@@ -39,6 +40,10 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     existing: bool
     submitted_at: datetime
+
+
+Refused = dict[int, Ranges]
+"""Job number -> those of its tasks whose results were not recorded: they have one, or there is no such task."""
 
 
 class EndedAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +78,7 @@ class FinishedJob(msgspec.Struct, frozen=True, kw_only=True):
 class OpenJob(msgspec.Struct, frozen=True, kw_only=True):
     """An unfinished job as a leader takes it up; `state` is building or queued.
 
-    `done` are the indexes that have a result (`failed`: one of them did not succeed, `cancelled`: one was cancelled).
+    `done_runs` are the indexes that have a result, `failures` how many of these did not succeed (`cancelled`: one was).
     `attempts` counts per index the attempts that ended without one, `crashes` and `retries` how many of those count as
     such, and `latest` is the highest of them. Indexes with none are left out. `age_s` is how long ago it was submitted;
     both it and `submitted_at` are by the database's clock.
@@ -89,13 +94,30 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float = 0.0
     cancel_requested: bool
     task_count: int
-    done: list[int] = []
-    failed: bool = False
+    done_runs: list[Run] = []
+    failures: int = 0
     cancelled: bool = False
     crashes: dict[int, int] = {}
     retries: dict[int, int] = {}
     attempts: dict[int, int] = {}
     latest: dict[int, int] = {}
+
+    @property
+    def done(self) -> list[int]:
+        """The indexes that have a result, one by one."""
+        return list(Ranges(self.done_runs))
+
+    @property
+    def failed(self) -> bool:
+        """Whether a task did not succeed."""
+        return self.failures > 0
+
+
+class ResultsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Results in the order of recording. `cursor` is what `after` is for what follows, at once or once it is there."""
+
+    results: list[TaskResult | TaskRange]
+    cursor: int
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,10 +22,10 @@ class Moment(sa.types.TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
-        return None if value is None else (value - EPOCH) // _MICROSECOND
+        return None if value is None else micros(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        return None if value is None else EPOCH + timedelta(microseconds=value)
+        return None if value is None else moment(value)
 
 
 class Words(sa.types.TypeDecorator[str]):
@@ -35,7 +35,22 @@ class Words(sa.types.TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else value.replace("\0", "\ufffd")
+        return None if value is None else plain(value)
+
+
+def micros(at: datetime) -> int:
+    """A time as it is kept."""
+    return (at - EPOCH) // _MICROSECOND
+
+
+def moment(at: int) -> datetime:
+    """The inverse of `micros`."""
+    return EPOCH + timedelta(microseconds=at)
+
+
+def plain(text: str) -> str:
+    """Text as it is kept."""
+    return text.replace("\0", "\ufffd") if "\0" in text else text
 
 
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # only INTEGER is SQLite's own row number
@@ -91,7 +106,7 @@ jobs = sa.Table(
     sqlite_autoincrement=True,  # a number is never given twice, also after the newest job was pruned
 )
 
-results = sa.Table(
+results = sa.Table(  # of one task, or one for `count` consecutive ones from `task_index` on; no two rows share a task
     "results",
     metadata,
     sa.Column("job_id", Id, sa.ForeignKey("jobs.id"), primary_key=True, autoincrement=False),
@@ -100,6 +115,24 @@ results = sa.Table(
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("succeeded", sa.Boolean, nullable=False),
     sa.Column("result", sa.LargeBinary, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("seq", sa.Integer, nullable=False),  # rises within a job in the order of recording, with gaps
+    # What came after what was seen; and what went wrong, of millions.
+    sa.Index("results_by_seq", "job_id", "seq"),
+    _where("results_failed", "job_id", "task_index", condition="NOT succeeded"),
+)
+
+tallies = sa.Table(  # of an array job, one row: what its results come to so far
+    "tallies",
+    metadata,
+    sa.Column("job_id", Id, sa.ForeignKey("jobs.id"), primary_key=True, autoincrement=False),
+    sa.Column("tenant", Words, nullable=False),
+    sa.Column("end_index", sa.Integer, nullable=False),  # the highest index of the job, and one more
+    sa.Column("last_seq", sa.Integer, nullable=False),
+    sa.Column("succeeded", sa.Integer, nullable=False),  # tasks
+    sa.Column("failed", sa.Integer, nullable=False),
+    sa.Column("cancelled", sa.Integer, nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
 )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,20 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from wasmgrid.core.errors import Unavailable
-from wasmgrid.store.database import InsertNew
+from wasmgrid.store.database import NextIds
 from wasmgrid.store.files import as_unavailable, sync_directory
+from wasmgrid.store.prepared import Adder, Prepared, Rows, batches, execute
 from wasmgrid.store.schema import Moment
 
 # The database's clock, in microseconds (SQLite counts days, exact to the millisecond).
 _NOW = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
 
 BUSY_MS = 2000  # how long a write waits for another process that writes
+_LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = ?"
+_ROWS_AT_ONCE = 64
 _STEPS = 20_000  # virtual machine instructions between two looks at the clock, some 0.2 ms
+
+_DIALECT = sqlite.dialect(paramstyle="qmark", dbapi=sqlite3)
 
 _CAUSES = {
     "SQLITE_FULL": ("the disk is full", "free some space: wasmgrid prune"),
@@ -43,10 +50,48 @@ class Sqlite:
         self.path = path
 
     @staticmethod
-    def insert_new(table: sa.Table, *returning: sa.Column[Any]) -> InsertNew:
-        """Inserts rows, many at once, but for those that are there already."""
-        statement = sqlite.insert(table).on_conflict_do_nothing().returning(*returning)
-        return lambda connection, rows: connection.execute(statement, rows).all()
+    def prepared(statement: sa.Executable, *names: str) -> Prepared:
+        """The statement for the hot path."""
+        return Prepared(statement, _DIALECT, names)
+
+    @staticmethod
+    def adder(table: sa.Table, *columns: str) -> Adder:
+        """Inserts rows, many in a statement: the interpreter is given up and taken back once for all of them."""
+        row = f"({', '.join('?' * len(columns))})"
+
+        @cache
+        def statement(rows: int) -> str:
+            values = ", ".join([row] * rows)
+            return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {values} ON CONFLICT DO NOTHING"  # noqa: S608
+
+        def add(connection: sa.Connection, rows: Rows) -> int:
+            return sum(
+                execute(connection, _DIALECT, statement(len(some)), [*chain.from_iterable(some)]).rowcount
+                for some in batches(rows, _ROWS_AT_ONCE)
+            )
+
+        return add
+
+    @staticmethod
+    def numbers(name: str) -> sa.FromClause:
+        """They travel as JSON."""
+        return sa.func.json_each(sa.bindparam(name, type_=sa.Text)).table_valued("value")
+
+    @staticmethod
+    def number_list(numbers: Sequence[int]) -> str:
+        """As JSON."""
+        return f"[{','.join(map(str, numbers))}]"
+
+    @staticmethod
+    def next_ids(table: str) -> NextIds:
+        """There is one writer: what it reads of the counter holds until it commits, and its own rows move it on."""
+
+        def draw(connection: sa.Connection, count: int) -> Sequence[int]:
+            last = execute(connection, _DIALECT, _LAST_ID, (table,)).fetchall()
+            first = last[0][0] + 1 if last else 1
+            return range(first, first + count)
+
+        return draw
 
     @property
     def place(self) -> str:
@@ -129,7 +174,7 @@ class Sqlite:
                 connection.execute(pragma)
 
         sa.event.listen(engine, "connect", prepare)
-        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        sa.event.listen(engine, "begin", lambda connection: execute(connection, _DIALECT, begin))
         return engine
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,45 +11,40 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from wasmgrid.core.digest import is_sha256
-from wasmgrid.core.job import BuildResult, TaskResult
-from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.errors import WasmgridError
+from wasmgrid.core.job import BuildResult, TaskRange, TaskResult
 from wasmgrid.core.worker import WorkerInfo
-from wasmgrid.store import builds, grid, queries, sweep
+from wasmgrid.store import builds, grid
 from wasmgrid.store.adapters import adapters
 from wasmgrid.store.blobs import Blobs
 from wasmgrid.store.database import Database
 from wasmgrid.store.files import Reserve, as_unavailable
-from wasmgrid.store.jobs import Jobs, job_row
-from wasmgrid.store.leadership import Leaderships, check_term, is_free
+from wasmgrid.store.jobs import Jobs
+from wasmgrid.store.leadership import is_free
 from wasmgrid.store.migrate import upgrade
 from wasmgrid.store.prune import Pruner
-from wasmgrid.store.readers import Readers
-from wasmgrid.store.record import Recorder
+from wasmgrid.store.reads import Reads
+from wasmgrid.store.record import Record, Recorder
 from wasmgrid.store.results import Results
 from wasmgrid.store.rows import (
     DEFAULT_TENANT,
     BuildRow,
-    CredentialRow,
     EndedAttempt,
     FinishedJob,
-    JobRow,
-    Leadership,
-    ModuleRow,
     NewBuild,
     NewJob,
-    OpenJob,
     PrunePolicy,
     PruneReport,
+    Refused,
     Submitted,
-    WorkerRow,
 )
+from wasmgrid.store.submissions import Submission, Submissions, checked
 from wasmgrid.store.writer import Writer
 
 T = TypeVar("T")
 
 
-class Store:
+class Store(Reads):
     """What must outlive every process: jobs, results, builds, modules, workers' rows, and the blobs that they name.
 
     Several servers may have the same store open where it is a PostgreSQL. A write returns once it is on the disk.
@@ -59,20 +54,19 @@ class Store:
     """
 
     def __init__(self, database: Database, blobs: Blobs, reserve: Reserve) -> None:
+        super().__init__(database)
         self.blobs = blobs
-        self._now = database.now
         self._reserve = reserve
         self._writer = Writer(database)
         # Of a database that several servers write to: neither renewals nor submissions wait for results, or for locks
         # that these wait for.
         self._requests = Writer(database) if database.shared else self._writer
         self._leading = Writer(database) if database.shared else self._writer
-        self._readers = Readers(database)
-        self._jobs = Jobs(database.insert, database.now, blobs.sizes_now)
-        self._recorder = Recorder(Results(database.insert_new), self._jobs)
+        self._jobs = Jobs(database)
+        self._submissions = Submissions(database, blobs.sizes_now)
+        self._recorder = Recorder(self._leaderships, Results(database), self._jobs)
         self._builds = builds.Builds(database.insert)
         self._grid = grid.Grid(database.insert, database.now)
-        self._leaderships = Leaderships(database.insert, database.now)
 
     @classmethod
     async def open(cls, home: Path, *, url: str | None = None) -> Store:
@@ -102,8 +96,14 @@ class Store:
 
     async def submit(self, new: NewJob) -> Submitted:
         """Keep a job. Raises `IdempotencyConflict` where its key was used for another request."""
-        row = job_row(new)
-        return await self._requests.run(lambda connection: self._jobs.submit(connection, new, row))
+        (answer,) = await self.submit_many([new])
+        if isinstance(answer, WasmgridError):
+            raise answer
+        return answer
+
+    async def submit_many(self, news: Sequence[NewJob]) -> list[Submitted | WasmgridError]:
+        """Keep these jobs in one commit: for each, in order, the job or why it alone was not kept."""
+        return await self._requests.run(Submission(self._submissions, [checked(new) for new in news]))
 
     async def request_cancel(self, tenant: str, job_id: int) -> None:
         """Note that a job shall be cancelled, for the leader to do; nothing changes where it is finished already."""
@@ -147,10 +147,6 @@ class Store:
         """Give the leadership up, so that another server takes it at once; nothing where `term` is over anyway."""
         await self._leading.run(lambda connection: self._leaderships.release(connection, term))
 
-    async def leadership(self) -> Leadership | None:
-        """Who leads, or led last."""
-        return await self._readers.run(self._leaderships.look)
-
     # The leader's writes
 
     async def record(
@@ -158,16 +154,18 @@ class Store:
         term: int,
         *,
         results: Sequence[TaskResult] = (),
+        ranges: Sequence[TaskRange] = (),
         ended: Sequence[EndedAttempt] = (),
         finished: Sequence[FinishedJob] = (),
-    ) -> set[tuple[int, int]]:
+    ) -> Refused:
         """All of it or nothing. A task's first result and a job's first end stand, whatever comes later.
 
-        Returns the (job id, index) of the results that were new. Words on jobs or indexes that do not exist (any more)
-        are dropped.
+        Returns the tasks whose results were not recorded, because they have one, their job is over or they do not exist
+        (any more); of a range the others are. Other words on what does not exist are dropped.
         """
-
-        return await self._writer.run(self._recorder.of(term, results, ended, finished))
+        return await self._writer.run(
+            Record(by=self._recorder, term=term, results=results, ranges=ranges, ended=ended, finished=finished)
+        )
 
     async def open_build(self, term: int, new: NewBuild) -> BuildRow:
         """The build with this key: done, failed, or pending (made so where there was none, or its module is gone)."""
@@ -200,76 +198,6 @@ class Store:
         """Keep what a worker says of itself, its state, whether it is held (cordoned, quarantined) and why."""
         await self._lead(term, lambda connection: self._grid.save_worker(connection, info, state, hold, note))
 
-    # Reads
-
-    async def job(self, tenant: str, job_id: int) -> JobRow:
-        """One job; raises `JobNotFound`."""
-        return await self._readers.run(lambda connection: queries.job(connection, tenant, job_id))
-
-    async def latest_id(self, tenant: str) -> int | None:
-        """The number of a tenant's newest job."""
-        return await self._readers.run(lambda connection: queries.latest_id(connection, tenant))
-
-    async def jobs(
-        self,
-        tenant: str,
-        *,
-        states: Collection[JobState] = (),
-        name: str | None = None,
-        before_id: int | None = None,
-        limit: int = 100,
-    ) -> list[JobRow]:
-        """A tenant's jobs, newest first, below `before_id`: of any of `states` (none: all), with `name` in their name.
-
-        States are those that are kept: an unfinished job is building or queued, never running.
-        """
-        listed = partial(queries.listed, tenant=tenant, states=states, name=name, before_id=before_id, limit=limit)
-        return await self._readers.run(listed)
-
-    async def unfinished(self, *, after_id: int = 0, limit: int = 1000) -> list[OpenJob]:
-        """Every tenant's unfinished jobs above `after_id`, oldest first."""
-        return await self._readers.run(
-            partial(queries.unfinished, database_now=self._now, after_id=after_id, limit=limit)
-        )
-
-    async def open_ids(self, *, after_id: int, limit: int) -> list[tuple[int, bool]]:
-        """(number, whether its end was asked for) of every tenant's unfinished jobs above `after_id`, in order."""
-        return await self._readers.run(partial(sweep.open_ids, after_id=after_id, limit=limit))
-
-    async def ended(self, job_ids: Collection[int]) -> set[int]:
-        """Those of these jobs that are finished, or gone."""
-        return await self._readers.run(partial(sweep.ended, job_ids=job_ids))
-
-    async def result(self, tenant: str, job_id: int, index: int = 0) -> TaskResult | None:
-        """The result of one task, where it has one."""
-        return await self._readers.run(lambda connection: queries.result(connection, tenant, job_id, index))
-
-    async def task_counts(self, job_id: int) -> dict[str, int]:
-        """How many tasks succeeded, failed and were cancelled; a key is there where its count is above 0."""
-        return await self._readers.run(lambda connection: queries.task_counts(connection, job_id))
-
-    async def attempts(self, tenant: str, job_id: int) -> list[EndedAttempt]:
-        """The attempts at a job's tasks that ended without a result, in order."""
-        return await self._readers.run(lambda connection: queries.ended_attempts(connection, tenant, job_id))
-
-    async def build(self, build_id: int) -> BuildRow | None:
-        """One build."""
-        return await self._readers.run(lambda connection: builds.build(connection, build_id))
-
-    async def module(self, sha256: str, *, tenant: str = DEFAULT_TENANT) -> ModuleRow | None:
-        """One module."""
-        if not is_sha256(sha256):
-            return None
-        return await self._readers.run(lambda connection: builds.module(connection, tenant, sha256))
-
-    async def workers(self) -> list[WorkerRow]:
-        """Every worker that was heard of, by id; those that left long ago are pruned."""
-        return await self._readers.run(grid.all_workers)
-
-    async def credentials(self) -> list[CredentialRow]:
-        """Every credential, those that were revoked too, by name and age."""
-        return await self._readers.run(grid.all_credentials)
-
     # Keeping house
 
     async def prune(self, policy: PrunePolicy) -> PruneReport:
@@ -288,7 +216,7 @@ class Store:
         """Write as the leader of `term`, and not at all once that is over."""
 
         def write(connection: sa.Connection) -> T:
-            check_term(connection, term)
+            self._leaderships.check(connection, term)
             return operation(connection)
 
         return await self._writer.run(write)

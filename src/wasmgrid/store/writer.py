@@ -2,8 +2,8 @@
 
 A request is a function over a connection. It returns after the commit that holds it, never before. A batch is run as
 one transaction; where a request of it raises, it is run again with a savepoint around each, so that this one is rolled
-back alone. Requests may therefore run more than once, and leave nothing behind but what they wrote. Those that can be
-`Joint` and follow each other are run as one.
+back alone. Requests may therefore run more than once, and leave nothing behind but what they wrote. Those that are
+`Joint` are run as one with their like, whatever the order in which those of different kinds came.
 
 Where the database itself fails (disk full, locked, cut off), everyone in the batch is told `Unavailable`, nothing of it
 is kept, and the next batch tries anew with a new connection. See `marks.py` for a commit whose answer was lost.
@@ -32,7 +32,10 @@ Operation = Callable[[sa.Connection], T]
 
 
 class Joint(Protocol[T_co]):
-    """An operation that costs less together with its like: `kind` says which those are."""
+    """An operation that costs less together with its like: `kind` says which those are.
+
+    Those of different kinds that wait at the same time have nothing to do with each other.
+    """
 
     @property
     def kind(self) -> Hashable:
@@ -250,12 +253,15 @@ class _Refused(Exception):
 
 
 def _groups(batch: list[_Request[Any]], *, joint: bool) -> Iterator[list[_Request[Any]]]:
-    """The batch in order: joint requests of one kind that follow each other together, all others alone."""
-    for kind, some in groupby(batch, key=lambda request: getattr(request.operation, "kind", None)):
-        if joint and kind is not None:
-            yield list(some)
-        else:
+    """The batch in order, but that joint requests of one kind go together where only other joint ones are between."""
+    for is_joint, some in groupby(batch, key=lambda request: joint and hasattr(request.operation, "kind")):
+        if not is_joint:
             yield from ([request] for request in some)
+            continue
+        kinds: dict[Hashable, list[_Request[Any]]] = {}
+        for request in some:
+            kinds.setdefault(request.operation.kind, []).append(request)  # type: ignore[attr-defined]
+        yield from kinds.values()
 
 
 def _deliver(batch: list[_Request[Any]]) -> None:
