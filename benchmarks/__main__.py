@@ -27,7 +27,7 @@ def run(name: str) -> bool:
         return False
     finally:
         if process.poll() is None:
-            cputime.kill(process.pid)
+            cputime.kill(cputime.tree(process.pid))
             process.wait()
 
 

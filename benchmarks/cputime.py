@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 import psutil
 
@@ -49,9 +50,8 @@ def rss_mb(pid: int) -> float:
     return total / MB
 
 
-def kill(pid: int) -> None:
-    """End the tree at once, and wait until it is gone."""
-    processes = tree(pid)
+def kill(processes: Sequence[psutil.Process]) -> None:
+    """End at once what is left of them, and wait until all are gone."""
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.kill()

@@ -52,6 +52,11 @@ def conditions() -> dict[str, Any]:
     }
 
 
+def ratio(more: float, less: float) -> float:
+    """`more / less`; 0 where `less` is none, as CPU time is that is shorter than the kernel's ticks of 10 ms."""
+    return more / less if less else 0.0
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, least and most."""
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}

@@ -69,13 +69,14 @@ def main() -> None:
         took = measure(home)
     lengths = {waiting: figures.spread([each["all"] for each in rounds]) for waiting, rounds in took.items()}
     medians = [each["median"] for each in lengths.values()]
+    ratio = figures.ratio(max(medians), min(medians))
     rows = [
         (f"{waiting} waiting", f"{each['median']:.0f} us ({each['least']:.0f} to {each['most']:.0f})")
         for waiting, each in lengths.items()
     ]
-    show("CPU a task", [*rows, ("most to least (at most 1.15)", f"{max(medians) / min(medians):.3f}")])
+    show("CPU a task", [*rows, ("most to least (at most 1.15)", f"{ratio:.3f}")])
     kept: dict[str, Any] = {str(waiting): {**each, "parts": took[waiting][-1]} for waiting, each in lengths.items()}
-    print(figures.save("growth", {"waiting": kept, "ratio": max(medians) / min(medians)}))
+    print(figures.save("growth", {"waiting": kept, "ratio": ratio}))
 
 
 def plot(measured: dict[str, Any]) -> str:

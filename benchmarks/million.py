@@ -87,7 +87,7 @@ def main() -> None:
     with temporary_home() as home:
         watched, half = first_half(home, module, count)
         rest = second_half(home, watched, count)
-    ratio = half["first_us"]["all"] / half["smaller_us"]["all"]
+    ratio = figures.ratio(half["first_us"]["all"], half["smaller_us"]["all"])
     measured = {"count": count, **half, **rest, "ratio": ratio, "server_mb": watched.server_mb}
     rows = [
         (f"CPU a task, {scaled(SMALLER)} tasks", f"{half['smaller_us']['all']:.0f} us"),

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import modules
 from benchmarks.environments import MissingError
-from benchmarks.figures import spread
+from benchmarks.figures import ratio, spread
 from benchmarks.peers.peer import Peer, Slice
 from benchmarks.peers.roster import BARE, MODULES, Entrant
 from benchmarks.sizes import ROUNDS, scaled
@@ -34,8 +34,8 @@ class Score:
     @property
     def figures(self) -> dict[str, Any]:
         """All of it as numbers."""
-        ratios = [own.per_s / bare.per_s for own, bare in zip(self.slices, self.beside, strict=True)]
-        extra = [own.cpu_us / bare.cpu_us for own, bare in zip(self.slices, self.beside, strict=True) if bare.cpu_us]
+        ratios = [ratio(own.per_s, bare.per_s) for own, bare in zip(self.slices, self.beside, strict=True)]
+        extra = [ratio(own.cpu_us, bare.cpu_us) for own, bare in zip(self.slices, self.beside, strict=True)]
         return {
             "count": self.slices[0].count,
             "per_s": spread([own.per_s for own in self.slices]),
@@ -46,7 +46,7 @@ class Score:
             "bare_per_s": spread([bare.per_s for bare in self.beside]),
             "bare_cpu_us": spread([bare.cpu_us for bare in self.beside]),
             "ratio": spread(ratios),
-            "cpu_ratio": spread(extra) if extra else None,
+            "cpu_ratio": spread(extra),
         }
 
     def _parts_us(self) -> dict[str, float]:

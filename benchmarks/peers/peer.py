@@ -61,13 +61,14 @@ class Peer:
         self._next = 0
 
     def __enter__(self) -> Self:
+        argv = list(self._argv())
         paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
         self._folder = tempfile.mkdtemp(prefix="wgb-")  # short: Ray has sockets in it
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         environment |= {"TMPDIR": self._folder, "RAY_TMPDIR": self._folder}
         self._words = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            list(self._argv()),
+            argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
@@ -76,7 +77,8 @@ class Peer:
             start_new_session=True,
         )
         self._lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         try:
             self.version = str(self._answer(READY_S)["ready"])
         except BaseException:
@@ -86,14 +88,16 @@ class Peer:
 
     def __exit__(self, *_: object) -> None:
         assert self._process.stdin is not None
+        family = cputime.tree(self._process.pid)  # while it can be seen who belongs to it
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(END_S)
-        cputime.kill(self._process.pid)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, 9)
+        cputime.kill(family)
         self._process.wait()
+        self._listener.join(END_S)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
         self._words.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
