@@ -15,6 +15,8 @@ def never_shared(entries: Iterable[starts.Entry]) -> bool:
             owners.clear()
         elif isinstance(entry, starts.Ended):
             owners = {gpu: owner for gpu, owner in owners.items() if owner != entry.attempt}
+        elif isinstance(entry, starts.Ran):
+            continue
         elif owners.keys() & set(entry.gpus):
             return False
         else:

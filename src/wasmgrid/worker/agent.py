@@ -12,24 +12,26 @@ import structlog
 from msgspec.structs import replace
 
 from wasmgrid.core import wire
-from wasmgrid.core.errors import TimedOutWaiting, Unreachable, WasmgridError
-from wasmgrid.core.job import BuildResult, TaskResult
+from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.outcome import Outcome, OutcomeKind
-from wasmgrid.core.wire import BuildWork, Held, RunWork, Work
+from wasmgrid.core.wire import Held, RunWork, Work
 from wasmgrid.core.worker import Toolchain, WorkerInfo
 from wasmgrid.fabric import subjects
 from wasmgrid.fabric.connection import Fabric
 from wasmgrid.protocol import agent_events as protocol
 from wasmgrid.protocol.agent import Agent
+from wasmgrid.worker.attempt import Attempt
 from wasmgrid.worker.building import TaskBuilding
 from wasmgrid.worker.modules import ModuleCache
+from wasmgrid.worker.outbox import Outbox
 from wasmgrid.worker.owned import Owned
+from wasmgrid.worker.results import CANCELLED
 from wasmgrid.worker.runners import Runners
-from wasmgrid.worker.running import CANCELLED, TaskRunning
-from wasmgrid.worker.startlog import StartLog
+from wasmgrid.worker.running import TaskRunning
 from wasmgrid.worker.starts import Starts
 
 TICK_S = 0.1
+TELL_S = 0.008  # results of a chunk that goes on wait so long for others, so that a message is not one task's
 FROM_LEADER = (wire.Hello, wire.Assign, wire.Cancel, wire.ResultsAck, wire.DrainWorker)
 
 log = structlog.get_logger()
@@ -47,15 +49,15 @@ class WorkerAgent:
         running: TaskRunning,
         building: TaskBuilding,
         modules: ModuleCache,
-        startlog: StartLog,
         starts: Starts,
+        died: list[Held],
         toolchains: Callable[[], list[Toolchain]],
         on_drain: Callable[[], None],
         ends_at: float | None = None,
     ) -> None:
-        """`on_drain` is called when a person asks, through the leader, that this worker leaves.
+        """`died` is what a former life left behind; `ends_at` (monotonic) is when this one ends by itself.
 
-        `ends_at` (monotonic): when it ends by itself.
+        `on_drain` is called when a person asks, through the leader, that this worker leaves.
         """
         self._fabric = fabric
         self._runners = runners
@@ -64,14 +66,15 @@ class WorkerAgent:
         self._modules = modules
         self._on_drain = on_drain
         self._ends_at = ends_at
-        self._startlog = startlog
         self._starts = starts
         self._toolchains = toolchains
-        self._agent = Agent(info, died=startlog.died, now=time.monotonic())
-        self._attempts: dict[int, asyncio.Task[None]] = {}
+        self._agent = Agent(info, died=died, now=time.monotonic())
+        self._attempts: dict[int, Attempt] = {}
+        self._fresh: dict[int, Attempt] = {}  # with results that are not told yet
+        self._telling: asyncio.TimerHandle | None = None
         self._gpus = Owned()
-        self._cancelled: set[int] = set()
-        self._say_queue: asyncio.Queue[wire.Message] = asyncio.Queue()
+        self._tails: set[asyncio.Task[None]] = set()
+        self._outbox = Outbox(fabric, subjects.leader(info.id))
         self._loops: list[asyncio.Task[None]] = []
         self.idle = asyncio.Event()  # it holds nothing, also no result that is not acknowledged
         self.joined = asyncio.Event()  # a leader said hello
@@ -85,9 +88,9 @@ class WorkerAgent:
 
     async def start(self) -> None:
         """Listen, introduce this worker, and go on until `stop`."""
-        await self._fabric.serve(subjects.worker(self._agent.info.id), self._hear)
-        await self._fabric.serve(subjects.hello(), self._hear)
-        for loop in (self._say_loop(), self._tick_loop(), self._reach_loop()):
+        await self._fabric.serve(subjects.worker(self._agent.info.id), self._hear, concurrency=1)
+        await self._fabric.serve(subjects.hello(), self._hear, concurrency=1)
+        for loop in (self._outbox.run(), self._tick_loop(), self._reach_loop()):
             self._loops.append(asyncio.create_task(loop))
         self._modules.watch(self._cache_changed)
         self._cache_changed()
@@ -102,17 +105,17 @@ class WorkerAgent:
 
     async def stop(self) -> None:
         """Give back what is held, say goodbye, end every child."""
+        self._tell()
         self._perform(self._agent.leave())
-        attempts = list(self._attempts.values())
+        attempts = [one.task for one in self._attempts.values() if one.task is not None]
         for task in attempts:
             task.cancel()
         await asyncio.gather(*attempts, return_exceptions=True)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await self._say_queue.join()
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self._outbox.sent(within_s=1.0)
+        others = [*self._loops, *self._tails]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def reconnected(self) -> None:
         """The fabric came back: messages may be missing on both sides."""
@@ -121,14 +124,16 @@ class WorkerAgent:
 
     # ---- events in
 
-    async def _hear(self, message: wire.Message, _reply: str) -> wire.Message | None:
+    async def _hear(self, message: wire.Message, reply: str) -> None:
+        """Waits for nothing, so that it needs no task; what takes its time gets one."""
         if isinstance(message, FROM_LEADER):
             self._handle(protocol.Heard(message))
             if self._agent.leader_id:
                 self.joined.set()
         elif isinstance(message, wire.TailRequest):
-            return await self._tail(message)
-        return None
+            task = asyncio.get_running_loop().create_task(self._tail(message, reply))
+            self._tails.add(task)
+            task.add_done_callback(self._tails.discard)
 
     def _handle(self, event: protocol.Event) -> None:
         self._perform(self._agent.handle(event, time.monotonic()))
@@ -136,7 +141,9 @@ class WorkerAgent:
     async def _tick_loop(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            self._show_progress()
             self._handle(protocol.Tick())
+            self._starts.flush()
 
     async def _reach_loop(self) -> None:
         """Whether this worker's words arrive is what its lease hangs on."""
@@ -152,13 +159,13 @@ class WorkerAgent:
         for command in commands:
             match command:
                 case protocol.Say(message):
-                    self._say_queue.put_nowait(message)
+                    self._outbox.put(message)
                 case protocol.Begin(attempt, work):
                     self._begin(attempt, work)
                 case protocol.Stop(attempt, reason):
                     self._stop_attempt(attempt, reason)
-                case protocol.Forget(attempt):
-                    self._startlog.settled(attempt)
+                case protocol.Forget():
+                    pass  # nothing is kept of it
                 case protocol.DrainAsked():
                     self._on_drain()
         if self._agent.idle:
@@ -166,78 +173,104 @@ class WorkerAgent:
         else:
             self.idle.clear()
 
-    async def _say_loop(self) -> None:
-        """One sender, so that words keep their order. What cannot be sent is told again or settled by inventories."""
-        while True:
-            message = await self._say_queue.get()
-            try:
-                await self._fabric.publish(subjects.leader(self._agent.info.id), message)
-            except (Unreachable, TimedOutWaiting):
-                pass
-            except WasmgridError as error:
-                log.error("not said", error=str(error), message=type(message).__name__)
-            finally:
-                self._say_queue.task_done()
-
     def _begin(self, attempt: int, work: Work) -> None:
-        held = (
-            Held(attempt=attempt, kind="run", id=work.job_id, index=work.first, gpus=work.gpus)
-            if isinstance(work, RunWork)
-            else Held(attempt=attempt, kind="build", id=work.build_id)
-        )
-        self._startlog.began(held)
-        task = asyncio.get_running_loop().create_task(self._attempt(held, work))
-        self._attempts[attempt] = task
-        task.add_done_callback(partial(self._attempt_over, attempt, work))
+        one = self._attempts[attempt] = Attempt(attempt, work, self._has_news)
+        one.task = asyncio.get_running_loop().create_task(self._attempt(one))
+        one.task.add_done_callback(partial(self._attempt_over, one))
 
-    def _attempt_over(self, attempt: int, work: Work, task: asyncio.Task[None]) -> None:
-        del self._attempts[attempt]
-        if attempt in self._cancelled:
-            self._cancelled.discard(attempt)
-            if task.cancelled():  # also where it was cancelled before its first step
-                self._handle(protocol.Ended(self._refusal(attempt, work, CANCELLED)))
+    def _attempt_over(self, one: Attempt, task: asyncio.Task[None]) -> None:
+        del self._attempts[one.id]
+        if one.cancelled and task.cancelled():  # also where it was cancelled before its first step
+            if isinstance(one.work, RunWork):
+                self._running.give_up(one, one.work)
+            else:
+                self._handle(protocol.Ended(self._building.refusal(one.id, one.work, CANCELLED)))
+        self._tell_of(one)
 
     def _stop_attempt(self, attempt: int, reason: protocol.StopReason) -> None:
-        task = self._attempts.get(attempt)
-        if task is None:
+        one = self._attempts.get(attempt)
+        if one is None or one.task is None:
             return
         if reason is protocol.StopReason.CANCELLED:
-            if self._running.cancel(attempt):
+            one.cancelled = True
+            if self._running.stop(one):
                 return
-            self._cancelled.add(attempt)
-        task.cancel()
+        one.task.cancel()
 
-    async def _attempt(self, held: Held, work: Work) -> None:
-        attempt = held.attempt
+    async def _attempt(self, one: Attempt) -> None:
+        work = one.work
         try:
-            async with self._gpus.hold(held.gpus):
-                self._starts.began(held)
-                try:
-                    result = await self._result(attempt, work)
-                finally:
-                    self._starts.ended(attempt)
-                    self._startlog.settled(attempt)  # were the agent to die now, nothing would die with it
+            if isinstance(work, RunWork) and work.gpus:
+                async with self._gpus.hold(work.gpus):
+                    await self._do(one)
+            else:
+                await self._do(one)
         except Exception as error:
-            log.exception("an attempt failed in the agent", attempt=attempt)
-            message = f"the worker failed: {type(error).__name__}: {error}"
-            result = self._refusal(attempt, work, Outcome(kind=OutcomeKind.LOST, message=message))
-        self._handle(protocol.Ended(result))
+            log.exception("an attempt failed in the agent", attempt=one.id)
+            outcome = Outcome(kind=OutcomeKind.LOST, message=f"the worker failed: {type(error).__name__}: {error}")
+            if isinstance(work, RunWork):
+                self._running.fail(one, work, outcome)
+            else:
+                self._handle(protocol.Ended(self._building.refusal(one.id, work, outcome)))
 
-    async def _result(self, attempt: int, work: Work) -> TaskResult | BuildResult:
-        advance = partial(self._advance, attempt)
-        if isinstance(work, RunWork):
-            return await self._running.run(attempt, work, advance)
-        result = await self._building.run(attempt, work, advance)
-        self._describe_toolchains()
-        return result
+    async def _do(self, one: Attempt) -> None:
+        work = one.work
+        self._starts.began(one.held())
+        try:
+            if isinstance(work, RunWork):
+                await self._running.run(one, work)
+            else:
+                result = await self._building.run(one.id, work, one.advance)
+                self._describe_toolchains()
+                self._handle(protocol.Ended(result))
+        finally:
+            self._tell_of(one)
+            self._starts.ended(one.id, one.returned)
 
-    def _refusal(self, attempt: int, work: Work, outcome: Outcome) -> TaskResult | BuildResult:
-        if isinstance(work, BuildWork):
-            return self._building.refusal(attempt, work, outcome)
-        return self._running.refusal(attempt, work, outcome)
+    # ---- what came of attempts
 
-    def _advance(self, attempt: int, phase: str, detail: str, started_at: float | None) -> None:
-        self._handle(protocol.Advanced(attempt=attempt, phase=phase, detail=detail, started_at=started_at))
+    def _has_news(self, one: Attempt) -> None:
+        """An attempt that is over is told of at once: its room is free; of one that goes on, with others soon."""
+        if not one.left:
+            self._tell_of(one)
+            return
+        self._fresh[one.id] = one
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(TELL_S, self._tell)
+
+    def _tell(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        for one in list(self._fresh.values()):
+            self._tell_of(one)
+
+    def _tell_of(self, one: Attempt) -> None:
+        self._fresh.pop(one.id, None)
+        news = one.take()
+        if news.ended:
+            if one.several:
+                self._starts.ran(one.id, news.ended)
+            self._handle(protocol.Ended(results=news.results, ranges=news.ranges))
+        if news.rest:
+            self._handle(protocol.Returned(one.id, news.rest))
+
+    def _show_progress(self) -> None:
+        """Whatever lives long enough for it is seen; most attempts are over before."""
+        for one in list(self._attempts.values()):
+            running = self._running.running(one) if one.several else None
+            state = (one.phase, one.detail, one.started_at, running)
+            if state != one.told:
+                one.told = state
+                self._handle(
+                    protocol.Advanced(
+                        attempt=one.id,
+                        phase=one.phase,
+                        detail=one.detail,
+                        started_at=one.started_at,
+                        running=running,
+                    )
+                )
 
     def _cache_changed(self) -> None:
         self._handle(protocol.CacheChanged(self._modules.digests, self._modules.bytes))
@@ -248,10 +281,12 @@ class WorkerAgent:
         if toolchains != self._agent.info.toolchains:
             self._handle(protocol.Described(replace(self._agent.info, toolchains=toolchains)))
 
-    async def _tail(self, request: wire.TailRequest) -> wire.TailChunk:
-        return await self._runners.tail(
+    async def _tail(self, request: wire.TailRequest, reply: str) -> None:
+        chunk = await self._runners.tail(
             (request.attempt, request.index),
             stdout_offset=request.stdout_offset,
             stderr_offset=request.stderr_offset,
             wait_s=request.wait_s,
         )
+        with contextlib.suppress(WasmgridError):  # whoever asked meets its time-out, and asks again
+            await self._fabric.answer(reply, chunk)

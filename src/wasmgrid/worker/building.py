@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from wasmgrid.build.builder import Builder
+from wasmgrid.core.digest import sha256_hex
 from wasmgrid.core.errors import NotFound, WasmgridError
 from wasmgrid.core.job import BuildResult
 from wasmgrid.core.limits import Ceiling
@@ -13,20 +15,31 @@ from wasmgrid.core.wire import BuildWork
 from wasmgrid.worker.blobs import BlobCache
 from wasmgrid.worker.courier import Courier
 from wasmgrid.worker.modules import ModuleCache
-from wasmgrid.worker.running import Advance
+
+Advance = Callable[[str, str, float | None], None]
+"""(phase, detail for people, when it began to run in seconds since 1970)"""
 
 
 class TaskBuilding:
     """Builds what a worker was given to build."""
 
     def __init__(
-        self, *, worker_id: str, builder: Builder, blobs: BlobCache, modules: ModuleCache, courier: Courier
+        self,
+        *,
+        worker_id: str,
+        builder: Builder,
+        blobs: BlobCache,
+        modules: ModuleCache,
+        courier: Courier,
+        prepares: bool = True,
     ) -> None:
+        """`prepares`: what is built here is made ready to run here as well."""
         self._worker_id = worker_id
         self._builder = builder
         self._blobs = blobs
         self._modules = modules
         self._courier = courier
+        self._prepares = prepares
         self._ceiling = Ceiling()
 
     async def run(self, attempt: int, work: BuildWork, advance: Advance) -> BuildResult:
@@ -35,6 +48,15 @@ class TaskBuilding:
             return await self._run(attempt, work, advance)
         except WasmgridError as error:
             return self.refusal(attempt, work, Outcome(kind=OutcomeKind.REJECTED, message=_sentence(error)))
+
+    async def _keep(self, module: bytes) -> str:
+        """In the store and here. It is compiled while it is uploaded and while its job finds its way back."""
+        sha256 = sha256_hex(module)
+        await self._modules.add(sha256, module)
+        if self._prepares:
+            self._modules.prepare(sha256)
+        await self._courier.upload(module)
+        return sha256
 
     def refusal(self, attempt: int, work: BuildWork, outcome: Outcome) -> BuildResult:
         """The result of an attempt that made no module."""
@@ -53,8 +75,7 @@ class TaskBuilding:
         built = await self._builder.build(work, source, on_phase=lambda doing: advance("building", doing, None))
         module_sha256 = None
         if built.module is not None:
-            module_sha256, _ = await self._courier.upload(built.module)
-            await self._modules.add(module_sha256, built.module)
+            module_sha256 = await self._keep(built.module)
         return BuildResult(
             build_id=work.build_id,
             attempt=attempt,

@@ -143,6 +143,7 @@ async def _assemble(
     from wasmgrid.fabric.connection import Fabric  # noqa: PLC0415
     from wasmgrid.worker import gpus  # noqa: PLC0415
     from wasmgrid.worker.agent import WorkerAgent  # noqa: PLC0415
+    from wasmgrid.worker.blame import blamed  # noqa: PLC0415
     from wasmgrid.worker.blobs import BlobCache  # noqa: PLC0415
     from wasmgrid.worker.building import TaskBuilding  # noqa: PLC0415
     from wasmgrid.worker.capacity import labels, probe  # noqa: PLC0415
@@ -151,7 +152,6 @@ async def _assemble(
     from wasmgrid.worker.modules import ModuleCache  # noqa: PLC0415
     from wasmgrid.worker.runners import Runners  # noqa: PLC0415
     from wasmgrid.worker.running import TaskRunning  # noqa: PLC0415
-    from wasmgrid.worker.startlog import StartLog  # noqa: PLC0415
     from wasmgrid.worker.starts import Starts  # noqa: PLC0415
 
     offered = gpus.offered(gpus.found(), options.gpus, options.gpu_count)
@@ -178,13 +178,14 @@ async def _assemble(
     if credential is not None:
         place = f"{hostname} (pid {os.getpid()})"
         await Claim(fabric, worker_id, incarnation, place, on_displaced=departure.displaced).settle()
-    startlog, starts = StartLog(directory / "started.log"), Starts(directory, incarnation)
-    stack.callback(startlog.close)
+    starts = Starts(directory, incarnation)
     stack.callback(starts.close)
+    died = blamed(starts.died, directory / "runners")
     runners = Runners(directory / "runners")
     stack.push_async_callback(runners.close)
     confinement = await runners.start()
     modules = ModuleCache(directory / "cache")
+    stack.push_async_callback(modules.close)
     builder = Builder(default_directory(), directory / "builds", unsandboxed=options.unsandboxed_builds)
     probed = probe(directory, sized_scratch=confinement.sized_scratch, reserved_mb=modules.memory_mb)
     info = WorkerInfo(
@@ -208,10 +209,17 @@ async def _assemble(
         running=TaskRunning(
             worker_id=worker_id, modules=modules, runners=runners, blobs=blobs, courier=courier, gpus=offered
         ),
-        building=TaskBuilding(worker_id=worker_id, builder=builder, blobs=blobs, modules=modules, courier=courier),
+        building=TaskBuilding(
+            worker_id=worker_id,
+            builder=builder,
+            blobs=blobs,
+            modules=modules,
+            courier=courier,
+            prepares=not options.builds_only,
+        ),
         modules=modules,
-        startlog=startlog,
         starts=starts,
+        died=died,
         toolchains=builder.toolchains,
         on_drain=departure.drained,
         ends_at=departure.ends_at,

@@ -7,48 +7,60 @@ from pathlib import Path
 import pytest
 
 from wasmgrid.core.wire import Held
-from wasmgrid.worker import startlog, starts
-from wasmgrid.worker.startlog import StartLog
-from wasmgrid.worker.starts import Began, Ended, Life, Starts
+from wasmgrid.worker import starts
+from wasmgrid.worker.starts import Began, Ended, Life, Ran, Starts
 
 
-def held(attempt: int, *, gpus: list[int] | None = None) -> Held:
-    return Held(attempt=attempt, kind="run", id=10 + attempt, index=3, gpus=gpus or [])
+def held(attempt: int, *, gpus: list[int] | None = None, count: int = 1) -> Held:
+    return Held(attempt=attempt, kind="run", id=10 + attempt, index=3, gpus=gpus or [], count=count)
 
 
-def test_what_was_not_settled_died(tmp_path: Path) -> None:
-    path = tmp_path / "started.log"
-    first = StartLog(path)
+def test_what_did_not_end_died(tmp_path: Path) -> None:
+    first = Starts(tmp_path, "a")
     for attempt in (1, 2, 3):
         first.began(held(attempt))
-    first.settled(2)
-    with path.open("ab") as file:
+    first.ended(2)
+    first.flush()
+    with (tmp_path / starts.NAME).open("ab") as file:
         file.write(b'{"type":"beg')  # the kill came in the middle of a line
-    second = StartLog(path)
-    assert [(one.attempt, one.id, one.index, one.phase) for one in second.died] == [
-        (1, 11, 3, "died"),
-        (3, 13, 3, "died"),
+    second = Starts(tmp_path, "b")
+    assert [(one.attempt, one.id, one.index, one.running, one.phase) for one in second.died] == [
+        (1, 11, 3, 3, "died"),
+        (3, 13, 3, 3, "died"),
     ]
-    second.close()
-    assert StartLog(path).died == []
+    assert Starts(tmp_path, "c").died == []  # told once: a life that began nothing had nothing to lose
 
 
 def test_an_orderly_end_leaves_nothing_that_died(tmp_path: Path) -> None:
-    log = StartLog(tmp_path / "started.log")
+    log = Starts(tmp_path, "a")
     log.began(held(1))
     log.close()
-    assert StartLog(tmp_path / "started.log").died == []
+    assert Starts(tmp_path, "b").died == []
 
 
-def test_it_is_written_anew_with_what_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(startlog, "COMPACT_LINES", 50)
-    log = StartLog(tmp_path / "started.log")
-    log.began(held(1))
-    for attempt in range(2, 200):
+def test_of_several_tasks_those_that_ended_and_those_that_never_began_are_told_apart(tmp_path: Path) -> None:
+    log = Starts(tmp_path, "a")
+    log.began(held(1, count=10))
+    log.ran(1, [(3, 2), (5, 1)])
+    log.ended(1, [(6, 7)])
+    log.began(held(2, count=4))
+    entries = list(starts.read(tmp_path))
+    assert [(one.index, one.count) for one in entries if isinstance(one, Began)] == [(3, 10), (3, 4)]
+    assert [one.tasks for one in entries if isinstance(one, Ran)] == [[(3, 2), (5, 1)]]
+    assert [one.rest for one in entries if isinstance(one, Ended)] == [[(6, 7)]]
+    [died] = Starts(tmp_path, "b").died
+    assert (died.attempt, died.index, died.count, died.running) == (2, 3, 4, None)
+
+
+def test_what_began_before_the_file_was_turned_over_is_not_forgotten(tmp_path: Path) -> None:
+    log = Starts(tmp_path, "a", rotate_bytes=500)
+    log.began(held(1, gpus=[0]))
+    for attempt in range(2, 50):
         log.began(held(attempt))
-        log.settled(attempt)
-    assert len((tmp_path / "started.log").read_bytes().splitlines()) < 60
-    assert [one.attempt for one in StartLog(tmp_path / "started.log").died] == [1]
+        log.ended(attempt)
+    log.flush()
+    assert sum(isinstance(one, Began) and one.attempt == 1 for one in starts.read(tmp_path)) == 0
+    assert [one.attempt for one in Starts(tmp_path, "b").died] == [1]
 
 
 def test_the_history_keeps_every_life_start_and_end(tmp_path: Path) -> None:
@@ -61,7 +73,6 @@ def test_the_history_keeps_every_life_start_and_end(tmp_path: Path) -> None:
         file.write(b'{"type":"beg')
     second = Starts(tmp_path, "b")
     second.began(held(4))
-    second.close()
     entries = list(starts.read(tmp_path))
     assert [type(one) for one in entries] == [Life, Began, Ended, Began, Life, Began]
     assert [one.incarnation for one in entries if isinstance(one, Life)] == ["a", "b"]
@@ -73,6 +84,7 @@ def test_the_history_is_bounded(tmp_path: Path) -> None:
     log = Starts(tmp_path, "a", rotate_bytes=1000)
     for attempt in range(100):
         log.began(held(attempt))
+        log.ended(attempt)
     log.close()
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
     assert len(sizes) == 2
