@@ -13,7 +13,7 @@ from wasmgrid.core.outcome import OutcomeKind
 
 Build = Callable[..., Built]
 EXAMPLES = Path(__file__).parents[2] / "examples"
-ADD = ["add.rs", "add.c", "add.cpp"]
+ADD = ["add.rs", "add.c", "add.cpp", "add.go", "add.zig"]
 
 
 def module_of(built: Built) -> bytes:
@@ -32,4 +32,5 @@ def test_the_example_adds(build: Build, name: str) -> None:
     assert instance.call("[2,3]") == "=5"
     assert instance.call('{"argv":["2","3"]}') == "=5"
     assert instance.call("[2]").startswith("?2 arguments are wanted, 1 were given; it is add(a: i")
-    assert run(module, "2", "3") == (0, "5\n", "")
+    if not name.endswith(".go"):  # a reactor
+        assert run(module, "2", "3") == (0, "5\n", "")

@@ -6,6 +6,7 @@ import json
 from functools import cache
 from importlib.metadata import version
 
+from wasmgrid.build.functions.wrap import generated
 from wasmgrid.build.toolchains.language import Language, Unit
 from wasmgrid.core.digest import sha256_hex
 
@@ -28,12 +29,17 @@ def recipe_digest(language: Language) -> str:
         temp="temp",
     )
     commands = [[command.argv, dict(command.env)] for command in language.compile(unit)]
-    return _digest(json.dumps([commands, _engine(language)], sort_keys=True))
+    return _digest(json.dumps([commands, _engine(language), _entry(language)], sort_keys=True))
 
 
 def _engine(language: Language) -> str:
     """WAT is compiled by the engine that comes with the package."""
     return version("wasmtime") if language.name == "wat" else ""
+
+
+def _entry(language: Language) -> str:
+    """What is generated beside a function's file."""
+    return generated() if language.calls is not None else ""
 
 
 class _Names(dict[str, str]):

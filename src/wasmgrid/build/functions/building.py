@@ -39,7 +39,9 @@ async def compile_function(
     if made is not None and (made.module is not None or made.stopped):
         return made
     judged = await run(dataclasses.replace(project, function=None), ask=calls.check)
-    if judged.outcome.succeeded:  # the file is in order, so it is about the function
+    if judged.outcome.succeeded and made is not None and (own := calls.own(said)):
+        judged = dataclasses.replace(made, diagnostics=own)
+    elif judged.outcome.succeeded:  # the file is in order, so it is about the function
         judged = Compiled(outcome=verdict.failed(calls.why(wanted, said)), build_ms=judged.build_ms)
     return dataclasses.replace(judged, build_ms=judged.build_ms + (made.build_ms if made else 0))
 

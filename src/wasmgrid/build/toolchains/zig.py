@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wasmgrid.build.toolchains.language import Command, Component, Flag, Language, Unit, pattern
+from wasmgrid.build.functions import zig as functions
+from wasmgrid.build.functions.wrap import beside
+from wasmgrid.build.toolchains.language import Calls, Command, Component, Flag, Language, Unit, pattern
 from wasmgrid.build.toolchains.pins import ZIGLANG
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ _ZIG_CACHE = Component(
 def _compile(unit: Unit) -> list[Command]:
     flags = [part for flag in unit.flags for part in (["-O", flag[2:].strip()] if flag.startswith("-O") else [flag])]
     mode = [] if "-O" in flags else ["-O", "ReleaseSafe"]
+    root = unit.entry if unit.function is None else beside(unit.entry, "entry.zig")
+    exports = [] if unit.function is None else [f"--export=wasmgrid_{name}" for name in ("alloc", "call", "signature")]
     return [
         Command(
             argv=[
@@ -64,12 +68,18 @@ def _compile(unit: Unit) -> list[Command]:
                 *("-target", "wasm32-wasi"),
                 *mode,
                 *flags,
+                *exports,
                 *("--cache-dir", f"{unit.temp}/zig", "--global-cache-dir", unit.tools["zigcache"]),
                 f"-femit-bin={unit.module}",
-                unit.entry,
+                root,
             ]
         )
     ]
+
+
+def _check(unit: Unit) -> list[Command]:
+    """Whether it is Zig at all; types are looked at where something refers to them."""
+    return [Command(argv=[f"{unit.tools['zig']}/ziglang/zig", "ast-check", unit.entry])]
 
 
 ZIG = Language(
@@ -87,5 +97,6 @@ ZIG = Language(
     components=(ZIG_WHEEL, _ZIG_CACHE),
     overlays=("zigcache",),
     compile=_compile,
+    calls=Calls(wrap=functions.wrap, check=_check, why=functions.why, own=functions.own),
     hello={"hello.zig": _HELLO},
 )
