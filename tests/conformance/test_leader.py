@@ -178,7 +178,7 @@ def test_many_results_go_in_one_call(adapter: Adapter) -> None:
         words = [result(job_id, index) for index in range(5000)]
         assert await store.record(term, results=words) == {}
         (open_job,) = await store.unfinished()
-        assert open_job.done_runs == [(0, 5000)]
+        assert open_job.done == [(0, 5000)]
 
     adapter.run(record)
 
@@ -204,12 +204,12 @@ def test_unfinished_jobs_come_with_what_is_known_of_their_tasks(adapter: Adapter
         )
         first, second = await store.unfinished()
         assert (first.id, first.tenant, first.spec, first.task_count) == (array, "other", spec, 4)
-        assert (first.done_runs, first.attempts, first.crashes) == ([(0, 1), (2, 1)], {1: 2, 3: 1}, {1: 1})
-        assert (first.failures, first.cancelled, first.retries) == (1, False, {3: 1})
-        assert first.latest == {1: 6, 3: 7}
-        assert (second.failures, second.cancelled, second.retries) == (0, False, {})
+        assert (first.done, first.crashes) == ([(0, 1), (2, 1)], {1: 1})
+        assert (first.failures, first.cancellations, first.retries) == (1, 0, {3: 1})
+        assert first.latest == [(1, 1, 6), (3, 1, 7)]
+        assert (second.failures, second.cancellations, second.retries) == (0, 0, {})
         assert (second.id, second.state, second.module_sha256) == (young, JobState.BUILDING, None)
-        assert (second.done_runs, second.attempts, second.crashes) == ([], {}, {})
+        assert (second.done, second.latest, second.crashes) == ([], [], {})
         assert [open_job.id for open_job in await store.unfinished(limit=1)] == [array]
         assert [open_job.id for open_job in await store.unfinished(after_id=array)] == [young]
         assert await store.unfinished(after_id=young) == []

@@ -110,8 +110,8 @@ def test_nothing_is_recorded_after_a_take_over_returned(shared: RowAdapter) -> N
         for answer in await asyncio.gather(*lanes, return_exceptions=True):
             assert isinstance(answer, Superseded)
         (later,) = await other.unfinished()
-        assert seen.done_runs == later.done_runs
-        assert acknowledged == set(Ranges(seen.done_runs))
+        assert seen.done == later.done
+        assert acknowledged == set(Ranges(seen.done))
 
     shared.run_two(flow)
 

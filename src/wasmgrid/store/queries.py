@@ -57,13 +57,14 @@ _open_attempts = (
     sa.select(
         attempts.c.subject_id,
         attempts.c.task_index,
-        sa.func.count(),
+        attempts.c["count"],
         sa.func.sum(sa.cast(attempts.c.counts_as_crash, sa.Integer)),
         sa.func.sum(sa.cast(attempts.c.counts_as_retry, sa.Integer)),
         sa.func.max(attempts.c.attempt),
     )
     .where(attempts.c.kind == "run", attempts.c.subject_id.in_(sa.select(_page.c.id)))
-    .group_by(attempts.c.subject_id, attempts.c.task_index)
+    .group_by(attempts.c.subject_id, attempts.c.task_index, attempts.c["count"])
+    .order_by(attempts.c.subject_id, attempts.c.task_index, attempts.c["count"])
 )
 
 
@@ -123,22 +124,19 @@ def unfinished(
         for job_id, some in groupby(stream(connection, _open_done, page), key=itemgetter(0))
     }
     failures: dict[int, int] = {}
-    cancelled: set[int] = set()
+    cancellations: dict[int, int] = {}
     for job_id, outcome, count in connection.execute(_open_failed, page):
-        failures[job_id] = failures.get(job_id, 0) + int(count)
-        if outcome == OutcomeKind.CANCELLED:
-            cancelled.add(job_id)
-    tried: dict[int, dict[int, int]] = {}
+        of_kind = cancellations if outcome == OutcomeKind.CANCELLED else failures
+        of_kind[job_id] = of_kind.get(job_id, 0) + int(count)
     crashes: dict[int, dict[int, int]] = {}
     retries: dict[int, dict[int, int]] = {}
-    latest: dict[int, dict[int, int]] = {}
-    for job_id, index, count, crashed, retried, highest in connection.execute(_open_attempts, page):
-        tried.setdefault(job_id, {})[index] = count
-        latest.setdefault(job_id, {})[index] = highest
-        if crashed:
-            crashes.setdefault(job_id, {})[index] = crashed
-        if retried:
-            retries.setdefault(job_id, {})[index] = retried
+    latest: dict[int, list[tuple[int, int, int]]] = {}
+    for job_id, first, count, crashed, retried, highest in connection.execute(_open_attempts, page):
+        latest.setdefault(job_id, []).append((first, count, highest))
+        for counted, times in ((crashes, crashed), (retries, retried)):
+            if times:
+                of_job = counted.setdefault(job_id, {})
+                of_job |= {index: of_job.get(index, 0) + times for index in range(first, first + count)}
     return [
         OpenJob(
             id=row.id,
@@ -151,13 +149,12 @@ def unfinished(
             age_s=max(0.0, (row.now - row.submitted_at).total_seconds()),
             cancel_requested=row.cancel_requested_at is not None,
             task_count=row.task_count,
-            done_runs=done.get(row.id, []),
+            done=done.get(row.id, []),
             failures=failures.get(row.id, 0),
-            cancelled=row.id in cancelled,
+            cancellations=cancellations.get(row.id, 0),
             crashes=crashes.get(row.id, {}),
             retries=retries.get(row.id, {}),
-            attempts=tried.get(row.id, {}),
-            latest=latest.get(row.id, {}),
+            latest=latest.get(row.id, []),
         )
         for row in rows
     ]
@@ -176,6 +173,7 @@ def ended_attempts(connection: sa.Connection, tenant: str, job_id: int) -> list[
             ended_at=row.ended_at,
             counts_as_crash=row.counts_as_crash,
             counts_as_retry=row.counts_as_retry,
+            count=row[attempts.c["count"]],
         )
         for row in connection.execute(_attempts, {"tenant": tenant, "job_id": job_id})
     ]

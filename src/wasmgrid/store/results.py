@@ -20,7 +20,7 @@ Row = tuple[Any, ...]
 
 _ROW = ("job_id", "task_index", "tenant", "outcome", "succeeded", "result", "bytes", "count", "seq")
 _ATTEMPT = ("kind", "subject_id", "task_index", "attempt", "tenant", "worker_id", "reason", "ended_at")
-_COUNTED = ("counts_as_crash", "counts_as_retry")
+_COUNTED = ("counts_as_crash", "counts_as_retry", "count")
 
 _add_up: Any = (
     sa.update(tallies)
@@ -115,4 +115,5 @@ def _attempt_row(attempt: EndedAttempt, ledgers: dict[int, Ledger]) -> Row:
         micros(attempt.ended_at),
         attempt.counts_as_crash,
         attempt.counts_as_retry,
+        attempt.count,
     )

@@ -47,9 +47,10 @@ Refused = dict[int, Ranges]
 
 
 class EndedAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt that ended without ending its task: `kind` is run or build, `id` the job's or the build's number.
+    """An attempt that ended without ending its task, or the `count` tasks from `index` on.
 
-    It counts towards the crash limit, or used up one of the user's retries, or neither (its worker was lost).
+    `kind` is run or build, `id` the job's or the build's number. It counts towards the crash limit, or used up one of
+    the user's retries, or neither (its worker was lost).
     """
 
     kind: str
@@ -61,6 +62,7 @@ class EndedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime
     counts_as_crash: bool = False
     counts_as_retry: bool = False
+    count: int = 1
 
 
 class FinishedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,10 +80,10 @@ class FinishedJob(msgspec.Struct, frozen=True, kw_only=True):
 class OpenJob(msgspec.Struct, frozen=True, kw_only=True):
     """An unfinished job as a leader takes it up; `state` is building or queued.
 
-    `done_runs` are the indexes that have a result, `failures` how many of these did not succeed (`cancelled`: one was).
-    `attempts` counts per index the attempts that ended without one, `crashes` and `retries` how many of those count as
-    such, and `latest` is the highest of them. Indexes with none are left out. `age_s` is how long ago it was submitted;
-    both it and `submitted_at` are by the database's clock.
+    `done` are the indexes that have a result, as runs; of these `failures` failed and `cancellations` were cancelled.
+    `crashes` and `retries` count per index the attempts that ended without one and count as such. `latest` are (first,
+    count, attempt): attempts that ended without ending these tasks, the highest for each such run. `age_s` is how long
+    ago the job was submitted; both it and `submitted_at` are by the database's clock.
     """
 
     id: int
@@ -94,23 +96,12 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float = 0.0
     cancel_requested: bool
     task_count: int
-    done_runs: list[Run] = []
+    done: list[Run] = []
     failures: int = 0
-    cancelled: bool = False
+    cancellations: int = 0
     crashes: dict[int, int] = {}
     retries: dict[int, int] = {}
-    attempts: dict[int, int] = {}
-    latest: dict[int, int] = {}
-
-    @property
-    def done(self) -> list[int]:
-        """The indexes that have a result, one by one."""
-        return list(Ranges(self.done_runs))
-
-    @property
-    def failed(self) -> bool:
-        """Whether a task did not succeed."""
-        return self.failures > 0
+    latest: list[tuple[int, int, int]] = []
 
 
 class ResultsPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -149,6 +149,7 @@ attempts = sa.Table(  # that ended without ending their task
     sa.Column("ended_at", Moment, nullable=False),
     sa.Column("counts_as_crash", sa.Boolean, nullable=False),
     sa.Column("counts_as_retry", sa.Boolean, nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),  # of the tasks from `task_index` on
 )
 
 blob_refs = sa.Table(  # which blobs a job and its results name, except modules

@@ -14,6 +14,7 @@ _Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """Results of many tasks, in the order of their recording, and what they come to."""
     _results()
+    _attempts()
     op.create_table(
         "tallies",
         sa.Column("job_id", _Id, autoincrement=False, nullable=False),
@@ -46,3 +47,11 @@ def _results() -> None:
             sqlite_where=sa.text("NOT succeeded"),
             postgresql_where=sa.text("NOT succeeded"),
         )
+
+
+def _attempts() -> None:
+    with op.batch_alter_table("attempts", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("count", sa.Integer(), nullable=True))
+    op.execute(sa.update(sa.table("attempts", sa.column("count"))).values(count=1))
+    with op.batch_alter_table("attempts", schema=None) as batch_op:
+        batch_op.alter_column("count", existing_type=sa.Integer(), nullable=False)
