@@ -26,7 +26,7 @@ _decode_spec = msgspec.msgpack.Decoder(StoredSpec).decode
 _job = sa.select(jobs).where(jobs.c.tenant == sa.bindparam("tenant"), jobs.c.id == sa.bindparam("job_id"))
 _latest = sa.select(sa.func.max(jobs.c.id)).where(jobs.c.tenant == sa.bindparam("tenant"))
 _attempts = (
-    sa.select(attempts)
+    sa.select(attempts, attempts.c["count"].label("tasks"))  # `count` is what any row can do
     .where(
         attempts.c.kind == "run",
         attempts.c.subject_id == sa.bindparam("job_id"),
@@ -173,7 +173,7 @@ def ended_attempts(connection: sa.Connection, tenant: str, job_id: int) -> list[
             ended_at=row.ended_at,
             counts_as_crash=row.counts_as_crash,
             counts_as_retry=row.counts_as_retry,
-            count=row[attempts.c["count"]],
+            count=row.tasks,
         )
         for row in connection.execute(_attempts, {"tenant": tenant, "job_id": job_id})
     ]
