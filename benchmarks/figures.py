@@ -33,7 +33,13 @@ def save(name: str, figures: dict[str, Any]) -> Path:
 def load(name: str) -> dict[str, Any] | None:
     """What the last run of `name` measured, or None."""
     path = CACHE / "results" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return read(path) if path.exists() else None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A kept file."""
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return kept
 
 
 def conditions() -> dict[str, Any]:
