@@ -22,7 +22,6 @@ LANGUAGES = {"rs": "rust"}
 RUST = """\
 pub fn greet(name: String, times: u32) -> String { format!("hello {name}! ").repeat(times as usize).trim_end().into() }
 pub fn total(numbers: Vec<f64>) -> f64 { numbers.iter().sum() }
-pub fn quiet(_n: i32) {}
 pub fn picky(n: i32) -> Result<i32, String> { if n < 3 { Ok(n * n) } else { Err(format!("{n} is too much")) } }
 """
 
@@ -57,7 +56,9 @@ def test_values_for_people_and_for_programs(grid: Grid) -> None:
     call = ("run", "lib.rs", "--function")
     assert grid.text(*call, "greet", "--", "Ada Lovelace", "2") == "hello Ada Lovelace! hello Ada Lovelace!\n"
     assert grid.text(*call, "total", "--", "[1, 2.5]") == "3.5\n"
-    assert grid.text(*call, "quiet", "--", "1") == ""
+    grid.file("f.wat", arrayguests.FUNCTIONS)
+    assert grid.text("run", "f.wat", "--function", "nothing", "--", "1") == ""
+    assert grid.text("run", "f.wat", "--function", "half", "--", "3") == "1.5\n"
     job = json.loads(grid.text(*call, "greet", "--json", "--", "é", "1"))
     assert job["result"]["return_value"] == "hello é!"
     assert 'return value: "hello é!"' in grid.text("status", "last")
@@ -91,7 +92,7 @@ def test_a_trap_costs_one_call(grid: Grid) -> None:
 def test_a_function_that_is_not_there(grid: Grid) -> None:
     grid.file("f.wat", arrayguests.FUNCTIONS)
     done = grid.run("run", "f.wat", "--function", "subtract", "--", "2", "3")
-    assert done.returncode == 125
+    assert done.returncode == 126
     for name in ("add", "half", "divide"):
         assert name in done.stderr.decode()
     needs(grid, "rs")
