@@ -19,6 +19,7 @@ from wasmgrid.runner.watch import Watchdog
 
 _GUEST_STACK_BYTES = 32 << 20
 _GARBAGE_OBJECTS = 20_000
+_RESTLESS_S = 1.0  # so long an instance is kept for a job's next calls
 
 
 def main(channel: Channel, control: int) -> int:
@@ -34,7 +35,7 @@ def main(channel: Channel, control: int) -> int:
         return 1
     weigh = None if held.sized_scratch else scratch.weigh
     outbox = Outbox(channel)
-    watchdog = Watchdog([stdout, stderr], control, weigh_scratch=weigh, flush=outbox.flush_if_due)
+    watchdog = Watchdog([stdout, stderr], control, weigh_scratch=weigh, flush=outbox.flush)
     watchdog.start()
     room = Room(stdout, stderr, sized_scratch=held.sized_scratch)
     chunks = Chunks(watchdog, room, outbox)
@@ -57,10 +58,14 @@ def _keep_quiet() -> None:
 def _serve(channel: Channel, chunks: Chunks, held: Confinement) -> int:
     runs = msgspec.msgpack.Decoder(Run)
     channel.send(Ready(held, _rss_bytes()))
-    while (run := channel.receive(runs)) is not None:
+    while True:
+        if not channel.wait(_RESTLESS_S):
+            chunks.rest()
+        run = channel.receive(runs)
+        if run is None:
+            return 0
         if not chunks.run(run):
             return 1
-    return 0
 
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

@@ -53,12 +53,11 @@ class Arguments:
             raise Unrunnable("an argument holds a NUL byte")
         return Given(args, stdin, msgspec.json.encode({"argv": args}) if self._is_called else b"")
 
-    def calls(self, first: int, count: int) -> list[bytes] | None:
-        """The lines of these tasks where each is what the function is called with, else None."""
+    def calls(self) -> list[bytes] | None:
+        """The lines, where each is what the function is called with; else None."""
         if not self._by_call or self._lines is None:
             return None
-        at = first - self._run.first
-        return self._lines[at : at + count]
+        return self._lines + [b""] * (self._run.count - len(self._lines))
 
     def _line(self, index: int) -> bytes:
         at = index - self._run.first

@@ -33,16 +33,16 @@ class Capture:
             with contextlib.suppress(OSError):  # past the user's share of pipe memory; a smaller one will do
                 fcntl.fcntl(self.descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         # Opened before there is a guest: one that uses up all descriptors must not keep its output from being kept.
-        self._spilling = self._clean = False
+        self._spilling = self.is_clean = False
         self._open_spill()
         self.begin(0)
 
     def begin(self, cap: int) -> None:
         """Start over for the next task: keep at most `cap` bytes of what comes."""
         self._cap = cap
-        if self._clean:
+        if self.is_clean:
             return
-        self._clean = True
+        self.is_clean = True
         self._head = bytearray()
         self._tail = b""
         if self._spilling:
@@ -69,13 +69,13 @@ class Capture:
     def spill(self) -> None:
         """From now on keep a file up to date, so that others can follow."""
         if not self._spilling:
-            self._spilling, self._clean = True, False
+            self._spilling, self.is_clean = True, False
             self._write(self._head)
 
     def finish(self, label: str) -> Stream:
         """The stream as it is now, whole; a file, `label` before its name, only where it is more than fits a frame."""
         self.pump()
-        if self._clean:
+        if self.is_clean:
             return NOTHING
         name = None
         if self._spilling and self.size > INLINE_BYTES:
@@ -91,7 +91,7 @@ class Capture:
         self._spilling = False
 
     def _take(self, data: bytes) -> None:
-        self._clean = False
+        self.is_clean = False
         kept = data[: self._cap - self.size] if self.size + len(data) > self._cap else data
         if len(kept) < len(data):
             self.exceeded = True

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 
 from wasmgrid.core.job import Stats
+from wasmgrid.runner.calls import Calls
 from wasmgrid.runner.capture import NOTHING
 from wasmgrid.runner.cell import Cell
 from wasmgrid.runner.frames import End, Run
 from wasmgrid.runner.outbox import Outbox
 from wasmgrid.runner.process import Processes
-from wasmgrid.runner.program import Programs
+from wasmgrid.runner.program import Program, Programs
 from wasmgrid.runner.room import Room
 from wasmgrid.runner.traps import Unrunnable, outcome_of
 from wasmgrid.runner.watch import Watch, Watchdog
@@ -25,36 +26,49 @@ class Chunks:
         self._outbox = outbox
         self._programs = Programs()
         self._cell = Cell()
+        self._calls = Calls(room, watchdog, outbox)
 
     def run(self, run: Run) -> bool:
         """Run what is not halted of `run`; whether another can follow on this runner."""
-        outbox = self._outbox
-        outbox.begin(run.attempt)
+        self._outbox.begin(run.attempt)
+        if run.function is None:
+            self.rest()
         try:
             program = self._programs.load(run.module, metered=run.metered)
-            watch = Watch(run.attempt, run.limits, program.engine, self._cell, self._watchdog.lock)
-            tasks = Processes(run, program, self._room, self._watchdog, watch)
+            self._run(run, program)
         except (Unrunnable, UnicodeEncodeError) as error:
             self._refuse(run, error)
-        else:
-            self._watchdog.enter(watch)
-            try:
-                self._run_all(run, tasks)
-            finally:
-                self._watchdog.leave()
-                self._room.leave()
-        outbox.finish(idle=not self._room.spoiled)
+        self._outbox.finish(idle=not self._room.spoiled)
         return not self._room.spoiled
 
-    def _run_all(self, run: Run, tasks: Processes) -> None:
+    def rest(self) -> None:
+        """Nothing has come for a while: keep nothing of a guest."""
+        self._calls.drop()
+
+    def _run(self, run: Run, program: Program) -> None:
+        watch = Watch(run.attempt, run.limits, program.engine, self._cell, self._watchdog.lock)
+        processes = Processes(run, program, self._room, self._watchdog, watch) if run.function is None else None
+        self._watchdog.enter(watch)
+        try:
+            if processes is None:
+                self._calls.run(run, program, watch)
+            else:
+                self._run_all(run, processes)
+        finally:
+            self._watchdog.leave()
+            self._cell.clear()
+            self._room.leave()
+
+    def _run_all(self, run: Run, processes: Processes) -> None:
         outbox, cell, room, is_halted = self._outbox, self._cell, self._room, self._watchdog.is_halted
         for index in range(run.first, run.first + run.count):
             if is_halted(run.attempt) or room.spoiled:
                 return
-            end = tasks.run(index)
+            end = processes.run(index)
             cell.clear()
             outbox.add(end)
-            outbox.flush_if_due()
+            if outbox.is_due():
+                outbox.flush()
 
     def _refuse(self, run: Run, error: Exception) -> None:
         outcome, now = outcome_of(error, None, run.limits), time.time()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import threading
 import time
 
-from wasmgrid.core.job import Stats
 from wasmgrid.runner.frames import Channel, End, Ended, Returns, encode
+from wasmgrid.runner.meter import Meter
 
 WAIT_S = 0.005
 _FULL_BYTES = 64 << 10
@@ -22,6 +23,7 @@ class Outbox:
         self._descriptor = channel.descriptor
         self._lock = threading.Lock()
         self._unsent = bytearray()
+        self.meter: Meter | None = None  # of the calls whose values are added
         self.begin(0)
 
     def begin(self, attempt: int) -> None:
@@ -29,33 +31,48 @@ class Outbox:
         self._attempt = attempt
         self._ends: list[End] = []
         self._returns: list[Returns] = []
+        self._values: list[bytes] = []
+        self._first = 0
         self._bytes = 0
         self._since: float | None = None
 
     def add(self, end: End) -> None:
         """The next task has ended. Waits where the agent takes nothing."""
-        self._keep_small()
+        while len(self._unsent) > _MOST_UNSENT_BYTES:
+            self._wait()
         with self._lock:
+            self._close_range()
             self._ends.append(end)
             self._bytes += len(end.stdout.data) + len(end.stderr.data)
-            if self._since is None:
+            if end.stats.wall_ms >= WAIT_S * 1000:
+                self._since = -math.inf  # such long ones can each have a frame
+            elif self._since is None:
                 self._since = time.monotonic()
 
-    def add_returns(self, first: int, values: list[bytes], stats: Stats, started_at: float, finished_at: float) -> None:
-        """The next calls have returned, silently. Waits as `add` does."""
-        self._keep_small()
+    def add_value(self, index: int, value: bytes) -> None:
+        """The next call has returned, silently."""
         with self._lock:
-            joined = b"\n".join(values)
-            self._returns.append(Returns(first, len(values), joined, stats, started_at, finished_at))
-            self._bytes += len(joined)
-            if self._since is None:
-                self._since = time.monotonic()
+            if not self._values:
+                self._first = index
+                if self._since is None:
+                    self._since = time.monotonic()
+            self._values.append(value)
+            self._bytes += len(value)
 
-    def flush_if_due(self) -> None:
-        """Send what has waited long enough, as far as the agent takes it. Never blocks."""
+    def close_range(self) -> None:
+        """What comes next is no call like those before."""
+        with self._lock:
+            self._close_range()
+
+    def is_due(self) -> bool:
+        """Whether there is something that should be sent."""
         since = self._since
-        due = since is not None and (time.monotonic() - since >= WAIT_S or self._bytes > _FULL_BYTES)
-        if due or self._unsent:
+        waited = since is not None and time.monotonic() - since >= WAIT_S
+        return waited or self._bytes > _FULL_BYTES or bool(self._unsent)
+
+    def flush(self) -> None:
+        """Send what there is, as far as the agent takes it. Never blocks."""
+        if self._since is not None or self._unsent:
             with self._lock:
                 self._pack(over=False, idle=False)
                 self._push()
@@ -71,8 +88,17 @@ class Outbox:
     def _pack(self, *, over: bool, idle: bool) -> None:
         if self._since is None and not over:
             return
+        self._close_range()
         self._unsent += encode(Ended(self._attempt, self._ends, self._returns, over, idle))
         self.begin(self._attempt)
+
+    def _close_range(self) -> None:
+        values = self._values
+        if values and self.meter is not None:
+            stats, now = self.meter.of_range(len(values)), time.time()
+            took_s = (stats.wall_ms + stats.instantiate_ms) / 1000 * len(values)
+            self._returns.append(Returns(self._first, len(values), b"\n".join(values), stats, now - took_s, now))
+            self._values = []
 
     def _push(self) -> None:
         try:
@@ -80,10 +106,6 @@ class Outbox:
                 del self._unsent[: os.write(self._descriptor, self._unsent)]
         except BlockingIOError:
             return
-
-    def _keep_small(self) -> None:
-        while len(self._unsent) > _MOST_UNSENT_BYTES:
-            self._wait()
 
     def _wait(self) -> None:
         poll = select.poll()

@@ -18,7 +18,8 @@ _WASI = ("wasi_snapshot_preview1", "wasi_unstable")
 class Program:
     """One module on one engine; instances of it are made and dropped per task.
 
-    `start_results`: how many values its `_start` returns, once that is known.
+    `start_results`: how many values its `_start` returns, `functions`: the types of those that were called (None: made
+    for calls by a build), once that is known.
     """
 
     def __init__(self, engine: wasmtime.Engine, pre: wasmtime.InstancePre) -> None:
@@ -26,6 +27,7 @@ class Program:
         self.engine_at = native.address(engine)
         self.pre_at = native.address(pre)
         self.start_results: int | None = None
+        self.functions: dict[str, wasmtime.FuncType | None] = {}
         self._pre = pre
 
 

@@ -71,6 +71,11 @@ class Room:
         touched = any(descriptor == self._changes for descriptor, _ in traces)
         return len(traces) > touched, touched or not self._watched
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing was taken in of what the task wrote."""
+        return self.stdout.is_clean and self.stderr.is_clean
+
     def outputs(self, label: str) -> tuple[Stream, Stream]:
         """What the task wrote, with `label` before the names of files."""
         return self.stdout.finish(label), self.stderr.finish(label)

@@ -64,7 +64,7 @@ class Watch:
         self._cell = cell
         self._lock = lock
         self._index = 0
-        self._cpu = _cpu_clock()
+        self._cpu = cpu_clock()
 
     def begin(self, index: int, measure: Callable[[], int] | None = None) -> bool:
         """The guest of task `index` is about to start; whether the one before was stopped, though it had ended.
@@ -251,7 +251,7 @@ class Watchdog:
         return [self._stops.decode(body) for body in self._splitter.feed(data)]
 
 
-def _cpu_clock() -> Callable[[], float]:
+def cpu_clock() -> Callable[[], float]:
     """Reads the cpu time of the thread that calls this, from any thread."""
     if hasattr(time, "pthread_getcpuclockid"):
         return partial(time.clock_gettime, time.pthread_getcpuclockid(threading.get_ident()))
