@@ -31,6 +31,6 @@ def test_the_example_adds(build: Build, name: str) -> None:
     instance = Instance(module)
     assert instance.call("[2,3]") == "=5"
     assert instance.call('{"argv":["2","3"]}') == "=5"
-    assert instance.call("[2]").startswith("?2 arguments are wanted, 1 were given; it is add(a: i")
+    assert instance.call("[2]").startswith("?arguments: 2 wanted, 1 given; it is add(a: i")
     if not name.endswith(".go"):  # a reactor
         assert run(module, "2", "3") == (0, "5\n", "")

@@ -145,7 +145,7 @@ def _offer(wanted: Wanted, arguments: list[_Argument]) -> str:
         "static const char *const wasmgrid_shown[]": [each.shown for each in arguments],
         "const char *const wasmgrid_names[]": [each.name for each in arguments] if named else [],
     }
-    signature = json.dumps(f"{wanted.name}({shown}) -> {result}")
+    signature = json.dumps(f"{wanted.name}({shown})" + ("" if result == "void" else f" -> {result}"))
     return "\n".join(
         [
             '#pragma clang diagnostic ignored "-Weverything"',

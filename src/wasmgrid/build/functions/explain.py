@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from wasmgrid.build.functions.scan import functions, listed
-from wasmgrid.build.functions.wrap import Wanted
+from wasmgrid.build.functions.wrap import RESERVED, Wanted
 
 _CAN = "calls hold integers, floats, booleans, strings, and lists of them"
 
@@ -27,13 +27,18 @@ def of_type(wanted: Wanted, what: str, type_name: str) -> str:
 
 
 def unclear(language: str, wanted: Wanted) -> str:
-    """Anything else: the function as it is written."""
+    """Anything else: names that are taken, several functions of one name, or the function as it is written."""
+    prefix = RESERVED.rstrip("_")
+    if re.search(rf"\b{prefix}".encode(), wanted.files[wanted.entry]):
+        return f"{wanted.entry} cannot be compiled for calls: names that begin with {prefix} are the grid's own"
     found = [each for each in functions(language, wanted.files[wanted.entry]) if each.name == wanted.name]
     if not found:
         return missing(language, wanted)
+    if len(found) > 1:
+        return f"{wanted.name} cannot be called: there are {len(found)} functions of that name in {wanted.entry}"
     each = found[0]
     written = f"{each.name}({', '.join(each.parameters)}) {each.result}".strip()
-    return f"{wanted.name} cannot be called as it is: {_short(written)}; {_CAN}"
+    return f"{wanted.name} cannot be called as it is: {_short(written)}; {_CAN}, and a function has one type"
 
 
 def _parameter(language: str, wanted: Wanted, type_name: str) -> str:

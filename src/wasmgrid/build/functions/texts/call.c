@@ -481,7 +481,7 @@ bool wasmgrid_open(unsigned place, unsigned count) {
     opened = from.at;
     if (!more) {
         wasmgrid_answer('?');
-        putf("%u arguments are wanted, %u were given", count, place);
+        putf("arguments: %u wanted, %u given", count, place);
         misfit_ends();
         return false;
     }
@@ -501,6 +501,26 @@ bool wasmgrid_open(unsigned place, unsigned count) {
     return true;
 }
 
+/* How many bytes the value at `opened` has, well-formed or not; a word is one whole value. */
+static size_t extent(void) {
+    size_t at = opened, depth = 0;
+    bool inside = false;
+    for (; at < from.size && !argv_mode; at++) {
+        unsigned char byte = from.bytes[at];
+        if (inside && byte == '\\')
+            at++;
+        else if (byte == '"')
+            inside = !inside;
+        else if (!inside && byte == '[')
+            depth++;
+        else if (!inside && (byte == ',' || byte == ']') && depth == 0)
+            break;
+        else if (!inside && byte == ']')
+            depth--;
+    }
+    return (argv_mode || at > from.size ? from.size : at) - opened;
+}
+
 bool wasmgrid_close(bool good, unsigned place, const char *wanted) {
     if (good && argv_mode)
         good = ended();
@@ -516,7 +536,7 @@ bool wasmgrid_close(bool good, unsigned place, const char *wanted) {
     if (place < wasmgrid_named)
         putf(" (%.100s)", wasmgrid_names[place]);
     putf(": %.100s is wanted, ", wanted);
-    size_t left = from.size - opened, shown = 0;
+    size_t left = extent(), shown = 0;
     while (shown < left && shown < 40) {
         size_t length = utf8(from.bytes + opened + shown, left - shown);
         if (length == 0)
@@ -538,7 +558,7 @@ bool wasmgrid_end(unsigned count) {
     if (wasmgrid_eat(']') && (!argv_mode || wasmgrid_eat('}')) && ended())
         return true;
     wasmgrid_answer('?');
-    putf("%u arguments are wanted, more were given", count);
+    putf("arguments: %u wanted, more given", count);
     misfit_ends();
     return false;
 }

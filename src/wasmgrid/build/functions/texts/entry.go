@@ -267,7 +267,8 @@ func wasmgridReadFloat(r *wasmgridReader, to reflect.Value, bits int) bool {
 }
 
 func wasmgridReadSlice(r *wasmgridReader, to reflect.Value, t reflect.Type, item wasmgridRead) bool {
-	made := reflect.MakeSlice(t, 0, 0)
+	made := reflect.New(t).Elem()
+	made.Set(reflect.MakeSlice(t, 0, 0))
 	if !r.eat('[') {
 		return false
 	}
@@ -403,7 +404,7 @@ func wasmgridPrepare() *wasmgridFunction {
 	for place := range t.NumIn() {
 		made.reads = append(made.reads, wasmgridReaderOf(t.In(place)))
 		made.kept = append(made.kept, reflect.New(t.In(place)).Elem())
-		name := t.In(place).String()
+		name := wasmgridShort(t.In(place))
 		if len(wasmgridNames) == t.NumIn() {
 			name = wasmgridNames[place] + ": " + name
 		}
@@ -417,7 +418,7 @@ func wasmgridPrepare() *wasmgridFunction {
 		} else {
 			made.results++
 		}
-		results = append(results, t.Out(place).String())
+		results = append(results, wasmgridShort(t.Out(place)))
 	}
 	result := strings.Join(results, ", ")
 	if len(results) > 1 {
@@ -430,8 +431,33 @@ func wasmgridPrepare() *wasmgridFunction {
 	return made
 }
 
+func wasmgridShort(t reflect.Type) string {
+	return strings.ReplaceAll(t.String(), "main.", "")
+}
+
 func (f *wasmgridFunction) misfit(to []byte, text string) []byte {
 	return append(append(append(append(to, '?'), text...), "; it is "...), f.sign...)
+}
+
+// The value that a text begins with, well-formed or not.
+func wasmgridValue(text []byte) []byte {
+	depth, quoted := 0, false
+	for at := 0; at < len(text); at++ {
+		switch char := text[at]; {
+		case quoted && char == '\\':
+			at++
+		case char == '"':
+			quoted = !quoted
+		case quoted:
+		case char == '[':
+			depth++
+		case (char == ',' || char == ']') && depth == 0:
+			return text[:at]
+		case char == ']':
+			depth--
+		}
+	}
+	return text
 }
 
 func (f *wasmgridFunction) noArgument(to []byte, place int, given []byte) []byte {
@@ -439,7 +465,7 @@ func (f *wasmgridFunction) noArgument(to []byte, place int, given []byte) []byte
 	if len(wasmgridNames) == len(f.kept) {
 		text += " (" + wasmgridNames[place] + ")"
 	}
-	text += ": " + f.kept[place].Type().String() + " is wanted, "
+	text += ": " + wasmgridShort(f.kept[place].Type()) + " is wanted, "
 	shown := min(len(given), 40)
 	for shown > 0 && !utf8.Valid(given[:shown]) {
 		shown--
@@ -456,7 +482,7 @@ func (f *wasmgridFunction) noArgument(to []byte, place int, given []byte) []byte
 }
 
 func (f *wasmgridFunction) count(given string) string {
-	return strconv.Itoa(len(f.kept)) + " arguments are wanted, " + given + " given"
+	return "arguments: " + strconv.Itoa(len(f.kept)) + " wanted, " + given + " given"
 }
 
 func (f *wasmgridFunction) perform(call []byte, to []byte) (made []byte) {
@@ -473,7 +499,7 @@ func (f *wasmgridFunction) perform(call []byte, to []byte) (made []byte) {
 			more = !r.ended() && r.peek() != ']'
 		}
 		if !more {
-			return f.misfit(to, f.count(strconv.Itoa(place)+" were"))
+			return f.misfit(to, f.count(strconv.Itoa(place)))
 		}
 		r.space()
 		from := r.at
@@ -488,12 +514,12 @@ func (f *wasmgridFunction) perform(call []byte, to []byte) (made []byte) {
 				return f.noArgument(to, place, []byte(word))
 			}
 		} else if !f.reads[place](&r, value) {
-			return f.noArgument(to, place, call[from:])
+			return f.noArgument(to, place, wasmgridValue(call[from:]))
 		}
 		f.given[place] = value
 	}
 	if !(r.eat(']') && (!argv || r.eat('}')) && r.ended()) {
-		return f.misfit(to, f.count("more were"))
+		return f.misfit(to, f.count("more"))
 	}
 	var results []reflect.Value
 	if f.spread {

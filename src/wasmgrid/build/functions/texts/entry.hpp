@@ -257,10 +257,7 @@ struct result {
 
 template <typename T>
 std::string shown_as() {
-    using Plain = std::remove_cv_t<std::remove_reference_t<T>>;
-    std::string shown = type<Plain>::name();
-    if (std::is_const_v<std::remove_reference_t<T>> && std::is_reference_v<T>) shown = "const " + shown;
-    return shown + (std::is_lvalue_reference_v<T> ? " &" : std::is_rvalue_reference_v<T> ? " &&" : "");
+    return type<std::remove_cv_t<std::remove_reference_t<T>>>::name();
 }
 
 template <typename R, typename... A, std::size_t... I>
@@ -309,7 +306,7 @@ std::string describe(R (*)(A...), const char *name, const char *const *names, un
     unsigned place = 0;
     ((made += (place ? ", " : "") + (named == sizeof...(A) ? names[place] + std::string(": ") : "") + shown_as<A>(), place++), ...);
     if constexpr (std::is_void_v<R>)
-        return made + ") -> void";
+        return made + ")";
     else
         return made + ") -> " + shown_as<R>();
 }

@@ -139,11 +139,28 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// "a T is wanted, not what stands at `from`".
-    fn misfit(&self, wanted: &str, from: usize) -> Misfit {
+    /// The value that begins at `from`, well-formed or not.
+    fn value(&self, from: usize) -> &'a [u8] {
         let rest = &self.bytes[from.min(self.bytes.len())..];
+        let (mut at, mut depth, mut quoted) = (0, 0, false);
+        while at < rest.len() {
+            match rest[at] {
+                b'\\' if quoted => at += 1,
+                b'"' => quoted = !quoted,
+                b'[' if !quoted => depth += 1,
+                b',' | b']' if !quoted && depth == 0 => break,
+                b']' if !quoted => depth -= 1,
+                _ => {}
+            }
+            at += 1;
+        }
+        &rest[..at.min(rest.len())]
+    }
+
+    /// "a T is wanted, not this".
+    fn misfit(wanted: &str, rest: &[u8]) -> Misfit {
         let shown: String = String::from_utf8_lossy(&rest[..rest.len().min(80)]).chars().take(40).collect();
-        let more = if rest.len() > shown.len() { "..." } else { "" };
+        let more = if rest.len() > shown.len() && shown.chars().count() == 40 { "..." } else { "" };
         if shown.is_empty() {
             return ::std::format!("{} is wanted, and nothing is there", wanted);
         }
@@ -636,7 +653,7 @@ impl<'a> Source<'a> {
     }
 
     fn take<T: Argument>(&mut self, place: usize, count: usize, names: &[&str]) -> Result<T::Kept, Misfit> {
-        let fewer = || ::std::format!("{} arguments are wanted, {} were given", count, place);
+        let fewer = || ::std::format!("arguments: {} wanted, {} given", count, place);
         let told = |misfit: Misfit| match names.get(place) {
             Some(name) => ::std::format!("argument {} ({}): {}", place + 1, name, misfit),
             None => ::std::format!("argument {}: {}", place + 1, misfit),
@@ -644,11 +661,11 @@ impl<'a> Source<'a> {
         match self {
             Source::Argv(words) => {
                 let word = words.next().ok_or_else(fewer)?;
-                T::Kept::word(&word).ok_or_else(|| told(Reader::new(word.as_bytes()).misfit(&T::shown(), 0)))
+                T::Kept::word(&word).ok_or_else(|| told(Reader::misfit(&T::shown(), word.as_bytes())))
             }
             Source::Array { reader, begun } => {
                 if *begun && !reader.eat(b',') {
-                    return Err(if reader.eat(b']') { fewer() } else { told(reader.misfit("a comma", reader.at)) });
+                    return Err(if reader.eat(b']') { fewer() } else { told(Reader::misfit("a comma", &reader.bytes[reader.at..])) });
                 }
                 if !*begun && reader.eat(b']') {
                     return Err(fewer());
@@ -656,7 +673,7 @@ impl<'a> Source<'a> {
                 *begun = true;
                 reader.space();
                 let from = reader.at;
-                T::Kept::read(reader).ok_or_else(|| told(reader.misfit(&T::shown(), from)))
+                T::Kept::read(reader).ok_or_else(|| told(Reader::misfit(&T::shown(), reader.value(from))))
             }
         }
     }
@@ -669,7 +686,7 @@ impl<'a> Source<'a> {
         if good {
             Ok(())
         } else {
-            Err(::std::format!("{} arguments are wanted, more were given", count))
+            Err(::std::format!("arguments: {} wanted, more given", count))
         }
     }
 }
@@ -736,7 +753,9 @@ where
             *each = ::std::format!("{}: {}", name, each);
         }
     }
-    ::std::format!("{}({}) -> {}", NAME, shown.join(", "), F::Output::gives())
+    let gives = F::Output::gives();
+    let arrow = if gives == "()" { "" } else { " -> " };
+    ::std::format!("{}({}){}{}", NAME, shown.join(", "), arrow, if arrow.is_empty() { "" } else { &gives })
 }
 
 fn perform<A: Arguments, F: Function<A>>(function: &F, input: &[u8], to: &mut Vec<u8>)

@@ -260,6 +260,11 @@ fn write(value: anytype) void {
         .float => writeFloat(value),
         .optional => if (value) |there| write(there) else put("null"),
         .array => writeList(&value),
+        .@"struct" => |of| inline for (of.field_names, 0..) |name, place| {
+            put(if (place > 0) "," else "[");
+            write(@field(value, name));
+            if (place + 1 == of.field_names.len) put("]");
+        },
         .pointer => |pointer| if (pointer.child == u8) putString(value) else writeList(value),
         else => comptime unreachable,
     }
@@ -316,7 +321,14 @@ fn holds(comptime T: type) bool {
 }
 
 fn gives(comptime T: type) bool {
-    return T == void or holds(T);
+    switch (@typeInfo(T)) {
+        .@"struct" => |of| {
+            if (!of.is_tuple or of.field_types.len == 0) return false;
+            for (of.field_types) |each| if (!holds(each)) return false;
+            return true;
+        },
+        else => return T == void or holds(T),
+    }
 }
 
 fn misfit(comptime text: []const u8, arguments: anytype) void {
@@ -325,6 +337,26 @@ fn misfit(comptime text: []const u8, arguments: anytype) void {
     print(text, arguments);
     put("; it is ");
     put(signature);
+}
+
+/// The value that a text begins with, well-formed or not.
+fn valueOf(text: []const u8) []const u8 {
+    var at: usize = 0;
+    var depth: usize = 0;
+    var quoted = false;
+    while (at < text.len) : (at += 1) {
+        if (quoted and text[at] == '\\') {
+            at += 1;
+        } else if (text[at] == '"') {
+            quoted = !quoted;
+        } else if (!quoted and text[at] == '[') {
+            depth += 1;
+        } else if (!quoted and (text[at] == ',' or text[at] == ']')) {
+            if (depth == 0) break;
+            if (text[at] == ']') depth -= 1;
+        }
+    }
+    return text[0..@min(at, text.len)];
 }
 
 fn noArgument(comptime place: usize, comptime T: type, given: []const u8) void {
@@ -352,7 +384,7 @@ const signature = shown: {
         if (names.len == info.param_types.len) made = made ++ names[place] ++ ": ";
         made = made ++ @typeName(each.?);
     }
-    break :shown made ++ ") -> " ++ @typeName(info.return_type.?);
+    break :shown made ++ ")" ++ if (info.return_type.? == void) "" else " -> " ++ @typeName(info.return_type.?);
 };
 
 fn perform(bytes: []const u8) void {
@@ -369,20 +401,20 @@ fn perform(bytes: []const u8) void {
             arguments[place] = arena.allocator();
         } else {
             const more = if (given > 0) from.eat(',') else (!from.ended() and from.peek() != ']');
-            if (!more) return misfit("{d} arguments are wanted, {d} were given", .{ count, given });
+            if (!more) return misfit("arguments: {d} wanted, {d} given", .{ count, given });
             from.space();
             const start = from.at;
             if (argv) {
                 const word = from.string() catch return misfit("a call's argv is a JSON array of strings", .{});
                 arguments[place] = readWord(T, word) catch return noArgument(place, T, word);
             } else {
-                arguments[place] = read(T, &from) catch return noArgument(place, T, bytes[start..]);
+                arguments[place] = read(T, &from) catch return noArgument(place, T, valueOf(bytes[start..]));
             }
             given += 1;
         }
     }
     if (!(from.eat(']') and (!argv or from.eat('}')) and from.ended())) {
-        return misfit("{d} arguments are wanted, more were given", .{count});
+        return misfit("arguments: {d} wanted, more given", .{count});
     }
     const made = @call(.auto, function, arguments);
     const value = if (@typeInfo(@TypeOf(made)) == .error_union) made catch |failure| {
