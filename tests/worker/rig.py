@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -177,6 +177,24 @@ class ScriptedLeader:
 
         return await until(written)
 
+    async def ends(self, attempt: int, indexes: Iterable[int]) -> dict[int, TaskResult]:
+        """The results of these tasks of an attempt."""
+        wanted = set(indexes)
+
+        async def said() -> dict[int, TaskResult] | None:
+            found = {task.index: task for task in self.told(attempt)}
+            return found if wanted <= found.keys() else None
+
+        return await until(said)
+
+    def told(self, attempt: int) -> list[TaskResult]:
+        """Every result of this attempt that was told so far, in order."""
+        told = [one for one in self.heard if isinstance(one, wire.Results)]
+        tasks = [
+            task for one in told for task in (*one.tasks, *(each for part in one.ranges for each in part.results()))
+        ]
+        return [task for task in tasks if task.attempt == attempt]
+
     async def _hear(self, message: wire.Message, _reply: str) -> None:
         self.heard.append(message)
         if isinstance(message, wire.Inventory) and message.worker.id == self.worker_id:
@@ -184,8 +202,9 @@ class ScriptedLeader:
         if isinstance(message, wire.Heartbeat) and message.term < self.term:
             await self.hello()
         if isinstance(message, wire.Results) and self.acknowledges:
-            attempts = [task.attempt for task in message.tasks]
-            await self.say(wire.ResultsAck(attempts=attempts, term=self.term))
+            parts = [(task.attempt, task.index, 1) for task in message.tasks]
+            parts += [(one.attempt, one.first, one.count) for one in message.ranges]
+            await self.say(wire.ResultsAck(parts=parts, term=self.term))
 
 
 T = TypeVar("T")

@@ -8,14 +8,16 @@ import time
 from msgspec.structs import replace
 
 from wasmgrid.core.outcome import Outcome, OutcomeKind
+from wasmgrid.core.ranges import Run
 from wasmgrid.core.wire import RunWork
 from wasmgrid.worker.attempt import Attempt
 from wasmgrid.worker.lines import LineFile
 from wasmgrid.worker.results import Cost, Results, is_large
 from wasmgrid.worker.runners import Runners
-from wasmgrid.worker.task import RangeReport, RunnerChunk, RunnerReport
+from wasmgrid.worker.task import Current, RangeReport, RunnerChunk, RunnerReport
 
 PATIENCE_SLICES = 2  # a task that outlives so much of a chunk's meant length keeps nobody waiting behind it
+_HALTED_S = 0.02  # a runner hears of it within a millisecond or two, while a guest runs as well
 _NO_RUN = Outcome(kind=OutcomeKind.LOST, message="its runner died before it began")
 
 
@@ -42,6 +44,7 @@ class ChunkRun:
         self._lines = lines
         self._uploads: set[asyncio.Task[None]] = set()
         self._look: asyncio.TimerHandle | None = None
+        self._last: Current | None = None
 
     async def run(self) -> None:
         """Return when every task has its result, or no more of them may begin. Cancelling this kills the runner.
@@ -113,11 +116,29 @@ class ChunkRun:
         self._look = asyncio.get_running_loop().call_later(delay_s, self._look_at_clock)
 
     def _look_at_clock(self) -> None:
-        patience_s = PATIENCE_SLICES * self._work.slice_s
-        current = self._runners.current(self._one.id)
+        one, patience_s = self._one, PATIENCE_SLICES * self._work.slice_s
+        current = self._runners.current(one.id)
+        if one.halted:
+            self._look_at_halted(current)
+            return
         left_s = patience_s if current is None else current.started + patience_s - time.monotonic()
         if left_s > 0:
             self._look_in(left_s)
+            return
+        one.halted = True
+        self._runners.halt(one.id)
+        self._look_in(_HALTED_S)
+
+    def _look_at_halted(self, current: Current | None) -> None:
+        """The runner has heard it by now: the task that runs is the last, where it is the one that ran before."""
+        before, self._last = self._last, current
+        if current is None or current != before:
+            self._look_in(_HALTED_S)
         else:
-            self._one.halted = True
-            self._runners.halt(self._one.id)
+            self._one.give_back(_behind(self._one.left.runs(), current.index))
+
+
+def _behind(runs: list[Run], index: int) -> list[Run]:
+    """Those of the tasks in `runs` that come after `index`."""
+    cut = [(max(first, index + 1), first + count) for first, count in runs]
+    return [(first, end - first) for first, end in cut if first < end]
