@@ -78,6 +78,8 @@ def crashed(
     if history.crashes >= state.settings.crash_limit:
         lost = Outcome(kind=OutcomeKind.LOST, message=f"lost after {history.crashes} attempts: {reason}")
         joblife.end_tasks(state, [joblife.never_ran(job.id, index, lost, ended)], ended=[ended], acks=acks)
+        if not job.finished:
+            waiting.admit(state, job)
     else:
         history.queued_at = now
         state.write(Record(ended=[ended]), acks=acks)

@@ -44,6 +44,10 @@ class Chunk:
         """The job's number, or the build's."""
         return self.anchor.id
 
+    def has_ended(self, index: int) -> bool:
+        """Whether its worker is done with this task, as far as it said: they run in the order of their indexes."""
+        return self.phase == "finished" or (self.running is not None and index < self.running)
+
     @property
     def over(self) -> bool:
         """Whether all of it has been written, or taken from it."""

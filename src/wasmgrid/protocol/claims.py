@@ -67,8 +67,7 @@ def take_up(state: State, job: Job, worker_id: str, held: Held, now: float) -> N
         if common and other.attempt > held.attempt:
             ours -= common
         elif common:
-            state.send(other.worker_id, Cancel(term=state.term, attempt=other.attempt, reason="superseded"))
-            attemptlife.requeue(state, other, "a later attempt is alive", now)
+            _supersede(state, other, common, now)
     ours = {index for index in ours if job.has(index)}  # a job that is being stopped ended some of them with that
     if not ours or not attempts.adopt(state, job, worker_id, held, ours):
         if not ours:
@@ -77,6 +76,14 @@ def take_up(state: State, job: Job, worker_id: str, held: Held, now: float) -> N
     chunk = state.chunks.get(held.attempt)
     if chunk is not None:
         attempts.show(state, chunk, held)
+
+
+def _supersede(state: State, chunk: Chunk, common: set[int], now: float) -> None:
+    """A later attempt at these tasks of the chunk is alive. What ended is taken from it alone; else all of it stops."""
+    if not all(map(chunk.has_ended, common)):
+        state.send(chunk.worker_id, Cancel(term=state.term, attempt=chunk.attempt, reason="superseded"))
+        common = set(chunk.left)
+    attemptlife.requeue(state, chunk, "a later attempt is alive", now, indexes=common)
 
 
 def died(state: State, chunk: Chunk, held: Held, now: float) -> None:

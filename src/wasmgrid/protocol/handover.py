@@ -192,11 +192,7 @@ def _may_be_found_yet(state: State, result: TaskResult) -> bool:
     if len(state.strangers) > STRANGERS:  # their workers never spoke again
         state.strangers.clear()
     since = state.strangers.setdefault(result.attempt, state.now)
-    if state.now - since < STRANGE_S:
-        return True
-    if state.now - since > 2 * STRANGE_S:  # told often enough that all of the chunk has heard it
-        del state.strangers[result.attempt]
-    return False
+    return state.now - since < STRANGE_S
 
 
 def _ack(state: State, result: TaskResult) -> Ack:
@@ -218,6 +214,9 @@ def _ends(state: State, job: Job, chunk: Chunk, result: TaskResult, now: float) 
         if not job.rebuilt_after:
             attemptlife.rebuild(state, chunk, index, now)
             return False
+    if outcome.kind is OutcomeKind.CANCELLED and job.stopping is None:  # by an earlier leader, whose reason is not ours
+        attemptlife.set_back(state, chunk, index, "it was stopped by an earlier leader", now)
+        return False
     succeeded = outcome.succeeded
     if not succeeded and attemptlife.wants_retry(state, job, index, outcome):
         attemptlife.retry(state, chunk, index, outcome, now)

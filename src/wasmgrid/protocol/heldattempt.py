@@ -69,7 +69,8 @@ class HeldAttempt:
         for _, left in self.unsettled.values():
             for run in left.runs():
                 rest.add(*run)
-        return replace(self.held, rest=rest.runs())
+        running = min(kept) if kept and self.held.running is not None else self.held.running
+        return replace(self.held, rest=rest.runs(), running=running)
 
 
 def batches(results: Iterable[Result]) -> Iterator[list[Result]]:

@@ -142,6 +142,8 @@ class Job:
     def settle(self, runs: Sequence[Run], outcome: Outcome) -> None:
         """Note the results of these tasks, which all ended so."""
         count = sum(self.done.add(*run) for run in runs)
+        for run in runs if self.withheld else ():
+            self.withheld.discard(*run)
         if outcome.kind is OutcomeKind.CANCELLED:
             self.cancellations += count
         elif not outcome.succeeded:

@@ -127,7 +127,7 @@ class Placing:
     def shunned(self, group: Group) -> list[int]:
         """The rows that the group avoids; none where no other open worker could ever take it."""
         pool = self.pool
-        rows = [row for worker_id in group.avoid if (row := pool.row(worker_id)) is not None]
+        rows = sorted(row for worker_id in group.avoid if (row := pool.row(worker_id)) is not None)
         if rows:
             able = pool.able(group.need.vector, group.suits, group.shape.time_limit_s) & pool.is_open[: pool.size]
             able[rows] = False

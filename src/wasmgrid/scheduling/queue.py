@@ -120,9 +120,13 @@ class Queue:
 
     def tasks(self) -> Iterator[TaskId]:
         """Everything that waits, unordered."""
-        for (kind, job), known in self._runs.items():
-            for run in [known] if isinstance(known, Run) else known:
-                yield from (TaskId(kind, job, index) for index in range(run.first, run.end))
+        for run in self.runs():
+            yield from (TaskId(run.kind, run.job, index) for index in range(run.first, run.end))
+
+    def runs(self) -> Iterator[Run]:
+        """The same, as runs."""
+        for known in self._runs.values():
+            yield from [known] if isinstance(known, Run) else known
 
     def _add(self, group: Group, task: TaskId, *, order: int, module: str, first: int, end: int) -> None:
         self._length += end - first
