@@ -14,6 +14,7 @@ from typing import Any, cast
 import httpx
 import uvicorn
 from litestar import Litestar
+from msgspec.structs import replace
 
 from wasmgrid.control import Control
 from wasmgrid.core import wire
@@ -54,7 +55,7 @@ def result(assign: wire.Assign, *, stdout: bytes = b"", code: int = 0) -> TaskRe
     assert isinstance(assign.work, wire.RunWork)
     return TaskResult(
         job_id=assign.work.job_id,
-        index=0,
+        index=assign.work.first,
         attempt=assign.attempt,
         worker_id="bench",
         outcome=exited(code),
@@ -130,9 +131,13 @@ class BenchWorker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _perform(self, assign: wire.Assign) -> None:
-        outcome = await self.run(self, assign)
-        if outcome is not None:
-            await self._say(wire.Results(worker_id="bench", incarnation="1", tasks=[outcome]))
+        work = assign.work
+        assert isinstance(work, wire.RunWork)
+        for index in range(work.first, work.first + work.count):
+            one = replace(assign, work=replace(work, first=index, count=1))
+            outcome = await self.run(self, one)
+            if outcome is not None:
+                await self._say(wire.Results(worker_id="bench", incarnation="1", tasks=[outcome]))
 
     async def _say(self, message: wire.Message) -> None:
         await self._leader(message, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Collection
@@ -170,6 +171,20 @@ class Control:
             if not self._watchers.released:
                 await watcher.over(timeout_s)
             return watcher.end
+
+    async def wait_all(self, job_ids: Collection[int], timeout_s: float) -> None:
+        """Return when the ends of all of these jobs are committed, or after `timeout_s`."""
+        ends_at = time.monotonic() + timeout_s
+        with contextlib.ExitStack() as stack:
+            watchers = {job_id: stack.enter_context(self._watchers.listening(job_id)) for job_id in job_ids}
+            elsewhere = [job_id for job_id, one in watchers.items() if not one.ended and not self._leads(job_id)]
+            for at in range(0, len(elsewhere), POLL_JOBS):
+                await self._ask_store(elsewhere[at : at + POLL_JOBS])
+            for watcher in watchers.values():
+                left_s = ends_at - time.monotonic()
+                if self._watchers.released or left_s <= 0:
+                    return
+                await watcher.over(left_s)
 
     async def watch(self, job_id: int) -> AsyncIterator[None]:
         """One tick per change of the job, several at once being one; ends when its end is committed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -123,12 +123,9 @@ class Performer:
 
     async def _write(self, writes: list[events.Write]) -> None:
         """Commit, then tell the leader. Tasks start in order, and the store's writer keeps it."""
-        body = writes[0].body
+        body = writes[0].body if len(writes) == 1 else _joined(writes)
         try:
-            if isinstance(body, events.Record):
-                await self._record([write.body for write in writes if isinstance(write.body, events.Record)])
-            else:
-                await self._commit(body)
+            await self._commit(body)
         except Superseded:
             self._end()
         except WasmgridError as error:
@@ -139,20 +136,18 @@ class Performer:
             for write in writes:
                 self._tell(events.Written(write.token))
 
-    async def _record(self, records: list[events.Record]) -> None:
-        results = [result for record in records for result in record.results]
-        finished = [finished_row(job) for record in records for job in record.finished]
-        ranges = [each for record in records for each in record.ranges]
-        given: dict[str, Any] = {"ranges": ranges} if ranges else {}
-        recorded: Any = await self._store.record(
+    async def _record(self, record: events.Record) -> None:
+        finished = [finished_row(job) for job in record.finished]
+        refused = await self._store.record(
             self._term,
-            results=results,
-            ended=[ended_row(ended) for record in records for ended in record.ended],
+            results=record.results,
+            ranges=record.ranges,
+            ended=[ended_row(ended) for ended in record.ended],
             finished=finished,
-            **given,
         )
         if finished:
-            self._tell_ends(finished, [result for result in results if _is_new(recorded, result)])
+            new = [result for result in record.results if result.index not in refused.get(result.job_id, ())]
+            self._tell_ends(finished, new)
 
     def _tell_ends(self, finished: list[rows.FinishedJob], fresh: list[TaskResult]) -> None:
         """Of jobs that ended with one result, both are at hand: whoever waits need not read them again."""
@@ -164,13 +159,15 @@ class Performer:
             if len(given) == 1:
                 self._committed(End(job, given[0]))
 
-    def _commit(self, body: events.FinishBuild | events.AssignModule | events.SaveWorker) -> Awaitable[object]:
+    async def _commit(self, body: events.Body) -> None:
         store, term = self._store, self._term
         match body:
+            case events.Record():
+                await self._record(body)
             case events.FinishBuild(result=result):
-                return store.finish_build(term, result)
+                await store.finish_build(term, result)
             case events.AssignModule():
-                return store.assign_module(
+                await store.assign_module(
                     term,
                     body.job_ids,
                     module_sha256=body.module_sha256,
@@ -178,7 +175,7 @@ class Performer:
                     cached=body.cached,
                 )
             case events.SaveWorker(info=info, state=state, hold=hold, note=note):
-                return store.save_worker(term, info, state, hold=hold, note=note)
+                await store.save_worker(term, info, state, hold=hold, note=note)
 
     async def _open_build(self, command: events.OpenBuild) -> None:
         new = rows.NewBuild(build_key=command.build_key, source=command.source, toolchain=command.toolchain)
@@ -203,11 +200,15 @@ class Performer:
         )
 
 
-def _is_new(recorded: Any, result: TaskResult) -> bool:
-    """Whether this result is the one that the store has now."""
-    if isinstance(recorded, dict):  # what was refused, by job
-        return result.index not in recorded.get(result.job_id, ())
-    return (result.job_id, result.index) in recorded
+def _joined(writes: list[events.Write]) -> events.Record:
+    """Records as one."""
+    records = [write.body for write in writes if isinstance(write.body, events.Record)]
+    return events.Record(
+        results=[result for record in records for result in record.results],
+        ranges=[each for record in records for each in record.ranges],
+        ended=[ended for record in records for ended in record.ended],
+        finished=[job for record in records for job in record.finished],
+    )
 
 
 def _join_acks(outbox: deque[events.ToWorker | events.ToAll]) -> None:

@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from wasmgrid.control import Control
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.limits import Ceiling
-from wasmgrid.server import blobs_in, grid, job_files, jobs, logs, openapi, pool, problems
+from wasmgrid.server import batch, blobs_in, grid, job_files, jobs, logs, openapi, pool, problems, tasks
 from wasmgrid.server.admission import Admission
 from wasmgrid.server.direct import Direct
 from wasmgrid.server.guards import Gate
@@ -61,6 +61,8 @@ def create_app(
     app = Litestar(
         route_handlers=[
             jobs.router,
+            batch.submit_batch,
+            tasks.router,
             job_files.router,
             logs.router,
             blobs_in.router,

@@ -21,7 +21,7 @@ from wasmgrid.server.downloads import BINARY
 from wasmgrid.server.logs import Index
 from wasmgrid.server.openapi import problems
 from wasmgrid.server.sending import Pieces
-from wasmgrid.server.service import JobRef, Service, Svc
+from wasmgrid.server.service import JobRef, Svc
 from wasmgrid.store.rows import JobRow
 
 
@@ -51,14 +51,14 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
 @get("/stdout", media_type=BINARY, summary="All that was kept of stdout", responses=problems(404, 422))
 async def stdout(job: JobRef, service: Svc, index: Index = 0) -> Pieces:
     """The bytes as the program wrote them, once the task has ended; while it runs see `/logs`."""
-    row, result = await _result(service, job, index)
+    row, result = await service.result_of(job, index)
     return await downloads.of_output(service.store, result.stdout, name=f"job-{row.id}.stdout")
 
 
 @get("/stderr", media_type=BINARY, summary="All that was kept of stderr", responses=problems(404, 422))
 async def stderr(job: JobRef, service: Svc, index: Index = 0) -> Pieces:
     """The bytes as the program wrote them, once the task has ended; while it runs see `/logs`."""
-    row, result = await _result(service, job, index)
+    row, result = await service.result_of(job, index)
     return await downloads.of_output(service.store, result.stderr, name=f"job-{row.id}.stderr")
 
 
@@ -83,7 +83,7 @@ async def artifacts(job: JobRef, service: Svc, index: Index = 0) -> Artifacts:
 @get("/artifacts/{path:path}", media_type=BINARY, summary="One of those files", responses=problems(404, 422))
 async def artifact(job: JobRef, path: FromPath[str], service: Svc, index: Index = 0) -> Pieces:
     """Its bytes. `path` is looked up among the artifacts of the result: it is a name, never a path of a machine."""
-    row, result = await _result(service, job, index)
+    row, result = await service.result_of(job, index)
     wanted = path.removeprefix("/")
     found = next((each for each in result.artifacts if each.path == wanted), None)
     if found is None:
@@ -165,17 +165,6 @@ async def attempts(job: JobRef, service: Svc) -> Attempts:
     if result is not None and result.attempt > 0:  # else it ended before any worker had it
         ended.append(_last(result, row))
     return Attempts(attempts=ended)
-
-
-async def _result(service: Service, ref: str, index: int) -> tuple[JobRow, TaskResult]:
-    row = await service.find(ref)
-    result = await service.result(row, index)
-    if result is None:
-        hint = f"wait for it: GET /v1/jobs/{row.id}?wait=60 · follow it: GET /v1/jobs/{row.id}/logs"
-        raise NotFound(
-            f"task {index} of job {row.id} has no result", hint=None if row.state in FINISHED else hint, field="index"
-        )
-    return row, result
 
 
 def _last(result: TaskResult, row: JobRow) -> Attempt:

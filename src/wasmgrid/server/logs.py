@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated
@@ -18,9 +19,11 @@ from wasmgrid.server.openapi import problems
 from wasmgrid.server.sending import EventStream
 from wasmgrid.server.service import JobRef, Service, Svc
 from wasmgrid.server.sse import KEEP_ALIVE, KEEP_ALIVE_S, MEDIA_TYPE, event
+from wasmgrid.server.views import is_array, task_state
 from wasmgrid.store.rows import JobRow
 
 RETRY_S = 1.0
+PAUSE_S = 0.2  # between two looks at an array
 COMMIT_S = 30.0  # from the last output to the committed result
 
 Offset = Annotated[int, QueryParameter(ge=0, le=1 << 62)]
@@ -43,6 +46,7 @@ async def logs(
     A reader that was cut off comes back with its offsets, or with `Last-Event-ID`.
     """
     row = await service.find(job)
+    await service.result(row, index)  # no such task: no stream
     seen = parse_event_id(last_event_id) if last_event_id is not None else None
     attempt, offsets = seen or (0, (stdout_offset, stderr_offset))
     frames = _follow if follow else _so_far
@@ -75,12 +79,18 @@ async def _job_events(service: Service, row: JobRow) -> AsyncIterator[bytes]:
                 return
             while not await changes.wait(KEEP_ALIVE_S):
                 yield KEEP_ALIVE
+            if is_array(row):  # it changes with every task
+                await asyncio.sleep(PAUSE_S)
 
 
 async def _follow(service: Service, row: JobRow, index: int, attempt: int, offsets: Offsets) -> AsyncIterator[bytes]:
+    async def has_ended() -> bool:
+        return await service.store.result(service.tenant, row.id, index) is not None
+
     if row.state not in FINISHED:
         yield KEEP_ALIVE  # the headers go out now, and the reader knows that it follows
-        async with service.tails.follow(row.id, index) as tail:
+        one_of_many = has_ended if is_array(row) else None
+        async with service.tails.follow(row.id, index, one_of_many) as tail:
             while True:
                 if tail.attempt not in {0, attempt}:
                     if attempt:
@@ -94,7 +104,8 @@ async def _follow(service: Service, row: JobRow, index: int, attempt: int, offse
                     break
                 elif not await tail.change(KEEP_ALIVE_S):
                     yield KEEP_ALIVE
-        await service.control.wait_finished(row.id, COMMIT_S)
+        if not is_array(row):
+            await service.control.wait_finished(row.id, COMMIT_S)
     async for events in _stored(service, row.id, index, attempt, offsets):
         yield events
 
@@ -145,6 +156,7 @@ def _ending(row: JobRow, result: TaskResult | None) -> dict[str, object]:
     ending: dict[str, object] = {"state": row.state, "outcome": None, "exit_code": None, "message": row.message or None}
     if result is not None:
         ending |= {
+            "state": task_state(result) if is_array(row) else row.state,
             "outcome": result.outcome.kind,
             "exit_code": result.outcome.exit_code,
             "message": result.outcome.message,

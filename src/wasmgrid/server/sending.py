@@ -60,6 +60,21 @@ class EventStream(Pieces):
             self._streams.open -= 1
 
 
+class LineStream(Pieces):
+    """Lines of JSON. Where the server stops, the connection is cut: an end in order would say that these were all."""
+
+    def __init__(self, lines: AsyncIterator[bytes], streams: Streams, *, media_type: str) -> None:
+        super().__init__(lines, media_type=media_type, headers={"X-Accel-Buffering": "no"})
+        self._streams = streams
+
+    async def _send(self, send: Send, receive: Receive) -> None:
+        self._streams.open += 1
+        try:
+            await _run(self._pieces, send, receive, closing=self._streams.closing, cut=True)
+        finally:
+            self._streams.open -= 1
+
+
 class _AsgiPieces(ASGIResponse):
     _should_set_content_length = False
 
@@ -72,9 +87,14 @@ class _AsgiPieces(ASGIResponse):
 
 
 async def _run(
-    pieces: AsyncIterator[bytes], send: Send, receive: Receive, *, closing: asyncio.Event | None = None
+    pieces: AsyncIterator[bytes],
+    send: Send,
+    receive: Receive,
+    *,
+    closing: asyncio.Event | None = None,
+    cut: bool = False,
 ) -> None:
-    """Send `pieces` until they end, the reader goes or stalls, or the server stops."""
+    """Send `pieces` until they end, the reader goes or stalls, or the server stops; `cut`: that shows as a failure."""
     sending = asyncio.create_task(_send_all(pieces, send))
     others = [asyncio.create_task(_gone(receive))]
     if closing is not None:
@@ -86,6 +106,9 @@ async def _run(
                 await _abort(receive)
         elif closing is not None and closing.is_set():
             await _cancel([sending])
+            if cut:
+                await _abort(receive)
+                return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +16,16 @@ from litestar.params import PathParameter, SkipValidation
 
 from wasmgrid.control import Control
 from wasmgrid.control.watchers import End
-from wasmgrid.core.errors import JobNotFound, Unavailable, Unreachable
+from wasmgrid.core.errors import JobNotFound, NotFound, Unavailable, Unreachable, WasmgridError
 from wasmgrid.core.job import JobSpec, JobView, Stats, TaskResult
 from wasmgrid.core.lifecycle import FINISHED
 from wasmgrid.core.limits import Ceiling
+from wasmgrid.core.ranges import Ranges
 from wasmgrid.protocol.events import LiveJob
 from wasmgrid.server import submission
 from wasmgrid.server.admission import Admission
 from wasmgrid.server.bodies import Bodies
-from wasmgrid.server.intake import NOTHING_KEPT, Intake, Kept
+from wasmgrid.server.intake import NOTHING_KEPT, Intake, Kept, Prepared
 from wasmgrid.server.modules_in import Modules
 from wasmgrid.server.sending import Streams
 from wasmgrid.server.tail import Tails
@@ -34,6 +35,7 @@ from wasmgrid.store.rows import DEFAULT_TENANT, JobRow, NewJob, Submitted
 
 MAX_WAIT_S = 60.0  # one long poll; whoever wants to wait longer asks again
 MAX_ID = (1 << 63) - 1
+SHOWN_ARRAY = 60
 SAMPLE = 256  # tasks of an array whose statistics stand for all
 UNHEARD = "it waits for the leading server to take it up"
 
@@ -75,14 +77,40 @@ class Service:
             await self.control.submitted(submission.open_job(new, submitted))
         return Accepted(new, submitted, warnings)
 
-    async def answer(self, accepted: Accepted, wait_s: float) -> JobView:
-        """The job that was submitted: as it is now, or once it is finished, or after `wait_s`."""
+    async def submit_many(self, specs: Sequence[JobSpec | WasmgridError]) -> list[Accepted | WasmgridError]:
+        """Make jobs of those requests that can be, in one commit; the others are, in their place, why not."""
+        prepared = [one if isinstance(one, WasmgridError) else await self._prepared(one) for one in specs]
+        good = [one for one in prepared if isinstance(one, Prepared)]
+        answers = iter(await self.store.submit_many([one.new for one in good]) if good else [])
+        accepted: list[Accepted | WasmgridError] = []
+        for one in prepared:
+            submitted = one if isinstance(one, WasmgridError) else next(answers)
+            if isinstance(one, WasmgridError) or isinstance(submitted, WasmgridError):
+                accepted.append(submitted)  # type: ignore[arg-type] # one of the two, and that is the error
+                continue
+            accepted.append(Accepted(one.new, submitted, one.warnings))
+            if not submitted.existing:
+                await self.control.submitted(submission.open_job(one.new, submitted))
+        return accepted
+
+    async def _prepared(self, spec: JobSpec) -> Prepared | WasmgridError:
+        await asyncio.sleep(0)  # others have their turn
+        try:
+            return await self.intake.prepare(spec, {})
+        except WasmgridError as error:
+            return error
+
+    async def answer(self, accepted: Accepted, wait_s: float, *, look: bool = False) -> JobView:
+        """The job that was submitted: as it is now, or once it is finished, or after `wait_s`.
+
+        `look`: it may have ended since it was submitted.
+        """
         submitted = accepted.submitted
         if wait_s > 0:
             end = await self.control.wait_finished(submitted.id, wait_s)
             if end is not None and _is_plain(accepted.new):
                 return self._ended_view(accepted, end)
-        elif not submitted.existing:
+        elif not submitted.existing and not (look and self.control.at_hand(submitted.id) is None):
             new_state = accepted.new.state
             return job_view(  # what was just committed need not be asked for
                 submission.fresh_row(accepted.new, submitted),
@@ -159,8 +187,28 @@ class Service:
         )
 
     async def result(self, row: JobRow, index: int = 0) -> TaskResult | None:
-        """A task's result, where it has one."""
-        return await self.store.result(self.tenant, row.id, index)
+        """A task's result, where it has one. Raises `NotFound` where the job has no such task."""
+        result = await self.store.result(self.tenant, row.id, index)
+        if result is None and index not in Ranges(row.spec.indexes):
+            array = row.spec.array or "0"
+            shown = array if len(array) <= SHOWN_ARRAY else f"{array[:SHOWN_ARRAY]}..."
+            raise NotFound(
+                f"job {row.id} has no task {index}", hint=f"its tasks: {shown} · which one: ?index=", field="index"
+            )
+        return result
+
+    async def result_of(self, ref: str, index: int) -> tuple[JobRow, TaskResult]:
+        """A job and the result of one of its tasks; raises `NotFound` where that has none."""
+        row = await self.find(ref)
+        result = await self.result(row, index)
+        if result is None:
+            hint = f"wait for it: GET /v1/jobs/{row.id}?wait=60 · follow it: GET /v1/jobs/{row.id}/logs"
+            raise NotFound(
+                f"task {index} of job {row.id} has no result",
+                hint=None if row.state in FINISHED else hint,
+                field="index",
+            )
+        return row, result
 
     async def cancel(self, ref: str) -> JobView:
         """Ask for a job's end; one that is finished stays as it is."""

@@ -62,6 +62,20 @@ def decode(body: bytes | bytearray, kind: type[T]) -> T:
     return value
 
 
+def keys(body: bytes | bytearray) -> dict[str, msgspec.Raw]:
+    """The keys of the object that `body` is, their values as they stand there; malformed ones raise as in `decode`."""
+    try:
+        found = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        json.loads(body, object_pairs_hook=_refuse_doubles)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest("the body is no JSON object") from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise _malformed(error, body) from error
+    except RecursionError as error:
+        raise InvalidRequest("the JSON is nested too deeply") from error
+    return found
+
+
 def _refuse_doubles(pairs: list[tuple[str, Any]]) -> None:
     if len(pairs) > 1 and len({key for key, _ in pairs}) != len(pairs):
         seen: set[str] = set()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from wasmgrid.control import Control
@@ -19,6 +19,8 @@ from wasmgrid.server.log_frames import FRAME_BYTES, Offsets, frame
 
 WINDOW_BYTES = 256 * 1024
 PULL_S = 5.0  # how long the worker may wait for output before it answers that there is none
+Ended = Callable[[], Awaitable[bool]]
+
 RETRY_S = 1.0  # a task whose worker did not answer is asked again
 
 
@@ -51,10 +53,11 @@ class Window:
 class Tail:
     """What one task prints while it lives. `attempt` is whose output it is; another attempt begins at 0 again."""
 
-    def __init__(self, control: Control, job_id: int, index: int) -> None:
+    def __init__(self, control: Control, job_id: int, index: int, ended: Ended | None) -> None:
         self._control = control
         self._job_id = job_id
         self._index = index
+        self._ended = ended
         self._out, self._err = Window(), Window()
         self._frames: dict[Offsets, tuple[bytes, Offsets]] = {}  # made once for all who are at the same place
         self._changed = asyncio.Event()
@@ -110,7 +113,7 @@ class Tail:
         try:
             async with changes_of(self._control, self._job_id) as changes:
                 task: LiveTask | None = None
-                while not changes.over:
+                while not changes.over and not (self._ended is not None and await self._has_ended()):
                     if changes.heard() or task is None:
                         task = await self._running()
                     if task is None or not await self._pull_from(task):
@@ -119,6 +122,13 @@ class Tail:
         finally:
             self.over = True
             self._notify()
+
+    async def _has_ended(self) -> bool:
+        """Whether the task has its result, though others of its job go on."""
+        try:
+            return self._ended is not None and await self._ended()
+        except WasmgridError:
+            return False
 
     async def _running(self) -> LiveTask | None:
         """The attempt that runs now."""
@@ -161,12 +171,12 @@ class Tails:
         self._tails: dict[tuple[int, int], Tail] = {}
 
     @contextlib.asynccontextmanager
-    async def follow(self, job_id: int, index: int) -> AsyncIterator[Tail]:
-        """The task's tail, for as long as this follower stays."""
+    async def follow(self, job_id: int, index: int, ended: Ended | None = None) -> AsyncIterator[Tail]:
+        """The task's tail, for as long as this follower stays. `ended`: of a job of several, whether this one has."""
         key = job_id, index
         tail = self._tails.get(key)
         if tail is None or tail.over:
-            tail = self._tails[key] = Tail(self._control, job_id, index)
+            tail = self._tails[key] = Tail(self._control, job_id, index, ended)
             tail.start()
         tail.followers += 1
         try:

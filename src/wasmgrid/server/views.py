@@ -148,7 +148,7 @@ def _counts(
 ) -> dict[str, int]:
     """Tasks by state: as the leader counts them while the job lives, else as the store does."""
     if not is_array(row):
-        state = _task_state(result) if result is not None else live.state if live is not None else row.state
+        state = task_state(result) if result is not None else live.state if live is not None else row.state
         return {str(state): 1}
     if live is not None and live.counts:
         return live.counts
@@ -159,7 +159,8 @@ def _counts(
     return counts
 
 
-def _task_state(result: TaskResult) -> JobState:
+def task_state(result: TaskResult) -> JobState:
+    """How one task ended, as a job of it alone would have."""
     if result.outcome.succeeded:
         return JobState.SUCCEEDED
     return JobState.CANCELLED if result.outcome.kind is OutcomeKind.CANCELLED else JobState.FAILED
