@@ -11,8 +11,6 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from wasmgrid.core import wire
-from wasmgrid.core.job import BuildResult, TaskRange, TaskResult
-from wasmgrid.core.resources import Resources
 from wasmgrid.core.wire import (
     Assign,
     Cancel,
@@ -25,10 +23,7 @@ from wasmgrid.core.wire import (
     Message,
     Progress,
     Refused,
-    Results,
     ResultsAck,
-    RunWork,
-    Work,
 )
 from wasmgrid.core.worker import Cache, WorkerInfo
 from wasmgrid.protocol.agent_events import (
@@ -53,7 +48,7 @@ from wasmgrid.protocol.agent_events import (
     Tick,
 )
 from wasmgrid.protocol.chunks import within
-from wasmgrid.protocol.heldattempt import RESEND_S, HeldAttempt, Result, batches
+from wasmgrid.protocol.heldattempt import RESEND_S, HeldAttempt, Result, has_room, held_of, messages
 
 RESEND_MOST_S = 15.0
 LEASE_S = 10.0  # until a leader says otherwise
@@ -175,7 +170,7 @@ class Agent:
             if assign.seq <= self._assigned_seq:  # it comes late: the leader may have heard that it is not here
                 return
             self._assigned_seq = assign.seq
-        held = _held(assign)
+        held = held_of(assign)
         indexes = range(held.index, held.index + held.count)
         for attempt, other in list(self._attempts.items()):
             same = (other.held.kind, other.held.id) == (held.kind, held.id) and not other.open.isdisjoint(indexes)
@@ -194,10 +189,7 @@ class Agent:
             return "its worker is draining"
         if assign.term > self.term:
             return "its worker does not know this leader yet"
-        running = [one for one in self._attempts.values() if one.open]
-        taken = {index for one in running for index in one.held.gpus}
-        used = sum((one.need for one in running), Resources())
-        if taken.intersection(_gpus(assign.work)) or not (used + assign.work.need).fits_in(self.info.capacity):
+        if not has_room(self._attempts.values(), self.info.capacity, assign.work):
             return "its worker is full"
         return ""
 
@@ -319,34 +311,8 @@ class Agent:
         self._tell([result for result, _ in one.unsettled.values()])
 
     def _tell(self, results: Sequence[Result]) -> None:
-        for batch in batches(results):
-            self._say(
-                Results(
-                    worker_id=self.info.id,
-                    incarnation=self.info.incarnation,
-                    tasks=[one for one in batch if isinstance(one, TaskResult)],
-                    ranges=[one for one in batch if isinstance(one, TaskRange)],
-                    builds=[one for one in batch if isinstance(one, BuildResult)],
-                )
-            )
+        for message in messages(results, self.info):
+            self._say(message)
 
     def _say(self, message: Message) -> None:
         self._commands.append(Say(message))
-
-
-def _held(assign: Assign) -> Held:
-    work = assign.work
-    if isinstance(work, RunWork):
-        return Held(
-            attempt=assign.attempt,
-            kind="run",
-            id=work.job_id,
-            index=work.first,
-            count=work.count,
-            gpus=work.gpus,
-        )
-    return Held(attempt=assign.attempt, kind="build", id=work.build_id)
-
-
-def _gpus(work: Work) -> list[int]:
-    return work.gpus if isinstance(work, RunWork) else []

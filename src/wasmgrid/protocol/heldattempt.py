@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from wasmgrid.core.job import BuildResult, TaskRange, TaskResult
 from wasmgrid.core.ranges import Ranges
 from wasmgrid.core.resources import Resources
-from wasmgrid.core.wire import FRAME_BYTES, Held
+from wasmgrid.core.wire import FRAME_BYTES, Assign, BuildWork, Held, Results, RunWork, Work
+from wasmgrid.core.worker import WorkerInfo
 from wasmgrid.protocol.chunks import runs_of
 
 RESEND_S = 2.0  # an unanswered result is told again after this, then at growing intervals
@@ -73,19 +74,46 @@ class HeldAttempt:
         return replace(self.held, rest=rest.runs(), running=running)
 
 
-def batches(results: Iterable[Result]) -> Iterator[list[Result]]:
-    """The results in parts that fit a message each."""
+def held_of(assign: Assign) -> Held:
+    """What the leader will hear of this assignment, once it is taken."""
+    work = assign.work
+    if isinstance(work, BuildWork):
+        return Held(attempt=assign.attempt, kind="build", id=work.build_id)
+    return Held(attempt=assign.attempt, kind="run", id=work.job_id, index=work.first, count=work.count, gpus=work.gpus)
+
+
+def has_room(attempts: Iterable[HeldAttempt], capacity: Resources, work: Work) -> bool:
+    """Whether this work can run beside what runs."""
+    running = [one for one in attempts if one.open]
+    taken = {index for one in running for index in one.held.gpus}
+    used = sum((one.need for one in running), Resources())
+    wanted = work.gpus if isinstance(work, RunWork) else []
+    return taken.isdisjoint(wanted) and (used + work.need).fits_in(capacity)
+
+
+def messages(results: Iterable[Result], info: WorkerInfo) -> Iterator[Results]:
+    """The results as the leader is told of them, in messages that fit."""
     batch: list[Result] = []
     size = 0
     for result in results:
         more = len(_packed(result))
         if batch and size + more > FRAME_BYTES // 2:
-            yield batch
+            yield _message(batch, info)
             batch, size = [], 0
         batch.append(result)
         size += more
     if batch:
-        yield batch
+        yield _message(batch, info)
+
+
+def _message(batch: list[Result], info: WorkerInfo) -> Results:
+    return Results(
+        worker_id=info.id,
+        incarnation=info.incarnation,
+        tasks=[one for one in batch if isinstance(one, TaskResult)],
+        ranges=[one for one in batch if isinstance(one, TaskRange)],
+        builds=[one for one in batch if isinstance(one, BuildResult)],
+    )
 
 
 def _span(result: Result) -> tuple[int, int]:
