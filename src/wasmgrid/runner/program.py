@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 
 import wasmtime
@@ -12,6 +13,7 @@ from wasmgrid.runner.frames import MODULES
 from wasmgrid.runner.traps import GuestExit, Unrunnable
 
 _KEPT_PROGRAMS = 16
+_LARGE_BYTES = 4 << 20  # of machine code and data: a language's whole runtime is in it
 _WASI = ("wasi_snapshot_preview1", "wasi_unstable")
 
 
@@ -36,7 +38,7 @@ class Programs:
 
     def __init__(self) -> None:
         self._engines = Engines()
-        self._linkers: dict[tuple[bool, bool], wasmtime.Linker] = {}
+        self._linkers: dict[tuple[bool, bool, bool], wasmtime.Linker] = {}
         self._kept: OrderedDict[tuple[str, bool], Program] = OrderedDict()
 
     def load(self, module: str, *, metered: bool) -> Program:
@@ -53,7 +55,7 @@ class Programs:
     def _load(self, module: str, metered: bool) -> Program:
         try:
             return self._load_on(module, metered=metered, pooled=True)
-        except wasmtime.WasmtimeError as error:
+        except (wasmtime.WasmtimeError, OSError) as error:
             if "pooling allocator" not in str(error):
                 raise Unrunnable(str(error)) from error
         try:  # too many tables, or too large ones: slower, but without such limits
@@ -62,9 +64,11 @@ class Programs:
             raise Unrunnable(str(error)) from error
 
     def _load_on(self, module: str, *, metered: bool, pooled: bool) -> Program:
-        engine = self._engines.get(metered=metered, pooled=pooled)
-        loaded = wasmtime.Module.deserialize_file(engine, f"{MODULES}/{module}")
-        key = (metered, pooled)
+        path = f"{MODULES}/{module}"
+        large = os.stat(path).st_size >= _LARGE_BYTES
+        engine = self._engines.get(metered=metered, pooled=pooled, large=large)
+        loaded = wasmtime.Module.deserialize_file(engine, path)
+        key = (metered, pooled, large)
         if key not in self._linkers:
             self._linkers[key] = _linker(engine)
         return Program(engine, self._linkers[key].instantiate_pre(loaded))
