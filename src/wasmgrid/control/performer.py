@@ -22,6 +22,7 @@ from wasmgrid.protocol import events
 from wasmgrid.store import Store, rows
 
 RETRY_S = 1.0
+ACK_S = 0.005  # acknowledgements wait so long for others; nobody waits for them
 
 log = structlog.get_logger()
 
@@ -46,6 +47,7 @@ class Performer:
         self._end = end
         self._committed = committed
         self._writes: list[events.Write] = []
+        self._acks: dict[tuple[str, int], list[wire.ResultsAck]] = {}
         self._outbox: deque[events.ToWorker | events.ToAll] = deque()
         self._outbox_filled = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -63,6 +65,10 @@ class Performer:
     def perform(self, command: events.ToWorker | events.ToAll | events.Write | events.OpenBuild) -> None:
         """Do it, in the order in which it was asked for."""
         match command:
+            case events.ToWorker(worker_id=worker_id, message=wire.ResultsAck() as ack):
+                if not self._acks:
+                    asyncio.get_running_loop().call_later(ACK_S, self._send_acks)
+                self._acks.setdefault((worker_id, ack.term), []).append(ack)
             case events.ToWorker() | events.ToAll():
                 self._outbox.append(command)
                 self._outbox_filled.set()
@@ -91,7 +97,6 @@ class Performer:
         while True:
             await self._outbox_filled.wait()
             self._outbox_filled.clear()
-            _join_acks(self._outbox)
             while self._outbox:
                 command = self._outbox.popleft()
                 try:
@@ -110,6 +115,18 @@ class Performer:
             await self._fabric.post(subject, message, unheard=partial(self._tell, unheard))
         else:
             await self._fabric.publish(subject, message)
+
+    def _send_acks(self) -> None:
+        """What a worker may forget, in one message: it costs either side as much as a result does."""
+        waiting, self._acks = self._acks, {}
+        for (worker_id, term), acks in waiting.items():
+            joined = wire.ResultsAck(
+                attempts=[attempt for ack in acks for attempt in ack.attempts],
+                term=term,
+                parts=[part for ack in acks for part in ack.parts],
+            )
+            self._outbox.append(events.ToWorker(worker_id, joined))
+        self._outbox_filled.set()
 
     def _begin_writes(self) -> None:
         """Begin what was decided since the loop last came by, records that follow each other as one."""
@@ -209,23 +226,3 @@ def _joined(writes: list[events.Write]) -> events.Record:
         ended=[ended for record in records for ended in record.ended],
         finished=[job for record in records for job in record.finished],
     )
-
-
-def _join_acks(outbox: deque[events.ToWorker | events.ToAll]) -> None:
-    """Make one message of a worker's acknowledgements that wait together; the last one's place is as good as any."""
-    acks: dict[tuple[str, int], list[wire.ResultsAck]] = {}
-    for command in outbox:
-        if isinstance(command.message, wire.ResultsAck) and isinstance(command, events.ToWorker):
-            acks.setdefault((command.worker_id, command.message.term), []).append(command.message)
-    if all(len(some) == 1 for some in acks.values()):
-        return
-    others = [command for command in outbox if not isinstance(command.message, wire.ResultsAck)]
-    outbox.clear()
-    outbox.extend(others)
-    for (worker_id, term), some in acks.items():
-        joined = wire.ResultsAck(
-            attempts=[attempt for ack in some for attempt in ack.attempts],
-            term=term,
-            parts=[part for ack in some for part in ack.parts],
-        )
-        outbox.append(events.ToWorker(worker_id, joined))
