@@ -34,7 +34,7 @@ ARRAY = Job(
 
 def test_the_summary() -> None:
     assert arraytext.summary(ARRAY) == (
-        "100 tasks: 97 succeeded, 3 failed · 2.00 s · 50.0 tasks/s · run p50 0.1 ms, max 3 ms"
+        "100 tasks: 97 succeeded, 3 failed · 2.00 s · 50.0 tasks/s · run p50 100 us, max 3 ms"
     )
     waiting = msgspec.structs.replace(ARRAY, finished_at=None, task_counts={"queued": 100}, stats=None)
     assert arraytext.summary(waiting) == "100 tasks: 100 waiting"
@@ -63,7 +63,7 @@ def test_status_says_where_the_tasks_are() -> None:
     assert said == {
         "tasks": "100 tasks: 40 succeeded, 2 running, 58 waiting",
         "rate": "10.0 tasks/s, 6 s left",
-        "run": "p50 0.1 ms, max 3 ms",
+        "run": "p50 100 us, max 3 ms",
         "peak": "p50 64.0 KiB, max 128.0 KiB",
     }
 

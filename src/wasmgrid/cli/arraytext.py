@@ -76,7 +76,7 @@ def details(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
         rest = f", {meter.left((job.task_count - ended) / rate)} left" if not job.done else ""
         yield "rate", f"{meter.pace(rate)} tasks/s{rest}"
     for key, word in _MEASURES:
-        if job.stats is not None and key in job.stats:
+        if job.stats is not None and any(job.stats.get(key, {}).values()):
             yield word, _quantiles(job.stats[key], key)
 
 
@@ -109,5 +109,10 @@ def _seconds(job: Job, until: datetime | None) -> float | None:
 
 
 def _quantiles(measured: dict[str, float], key: str) -> str:
-    shown = format_bytes if key.endswith("_bytes") else format_ms
+    shown = format_bytes if key.endswith("_bytes") else brief
     return ", ".join(f"{name} {shown(each)}" for name, each in measured.items() if name != "p90")
+
+
+def brief(ms: float) -> str:
+    """A time that may be microseconds."""
+    return f"{ms * 1000:.0f} us" if ms < 0.95 else format_ms(ms)

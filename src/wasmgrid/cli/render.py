@@ -52,7 +52,7 @@ def summary(job: Job) -> str:
         queue_ms = stats.queue_ms
         parts += [f"queue {format_ms(queue_ms)}"] if queue_ms is not None else []
         parts += [f"run {format_ms(stats.wall_ms)}", f"cpu {format_ms(stats.cpu_ms)}"]
-        parts += [f"peak {format_bytes(stats.peak_memory_bytes)}"]
+        parts += [f"peak {format_bytes(stats.peak_memory_bytes)}"] if stats.peak_memory_bytes else []
         parts += [f"fuel {stats.fuel_used}"] if stats.fuel_used is not None else []
     if result is not None and result.worker_id:
         parts.append(f"worker {result.worker_id}")

@@ -51,8 +51,8 @@ def tasks(found: Sequence[Result]) -> str:
         [
             str(task.index),
             arraytext.outcome(task),
-            format_ms(task.stats.wall_ms) if task.stats.wall_ms else "-",
-            format_ms(task.stats.cpu_ms) if task.stats.cpu_ms else "-",
+            arraytext.brief(task.stats.wall_ms) if task.stats.wall_ms else "-",
+            arraytext.brief(task.stats.cpu_ms) if task.stats.cpu_ms else "-",
             format_bytes(task.stats.peak_memory_bytes) if task.stats.peak_memory_bytes else "-",
             task.worker_id or "-",
             _said(task),
