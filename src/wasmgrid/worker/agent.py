@@ -246,8 +246,10 @@ class WorkerAgent:
             self._tell_of(one)
 
     def _tell_of(self, one: Attempt) -> None:
-        self._fresh.pop(one.id, None)
         news = one.take()
+        if news is None:
+            return
+        self._fresh.pop(one.id, None)
         if news.ended:
             if one.several:
                 self._starts.ran(one.id, news.ended)

@@ -97,8 +97,10 @@ class Attempt:
                 self.returned.append((first, count))
         self._on_news(self)
 
-    def take(self) -> News:
-        """What came of it since the last time."""
+    def take(self) -> News | None:
+        """What came of it since the last time; None where nothing did."""
+        if not self._ended and not self._rest:
+            return None
         news = News(self._results, self._ranges, self._ended, self._rest)
         self._results, self._ranges, self._ended, self._rest = [], [], [], []
         return news

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import socket
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WorkerOptions", "run", "work"]
 
+_GC_THRESHOLDS = (20_000, 20, 20)
 _PATIENCE_S = 3.0  # a leader that is there has said hello by then
 
 log = structlog.get_logger()
@@ -83,6 +85,7 @@ async def _live(agent: WorkerAgent, worker_id: str, departure: Departure, option
     """From the first word to the last but one; what is left then is given back."""
     tell: Callable[[str], None] = options.tell or log.warning
     log.info("worker started", worker=worker_id)
+    _spare_the_collector()
     with suppress(TimeoutError):
         async with asyncio.timeout(_PATIENCE_S):
             await _either(agent.joined.wait(), departure.asked.wait())
@@ -97,6 +100,13 @@ async def _live(agent: WorkerAgent, worker_id: str, departure: Departure, option
         last = "" if agent.idle.is_set() else ", once what it runs is finished"
         (options.tell or log.info)(f"worker {worker_id} leaves{last}: {departure.why}")
     await _either(agent.idle.wait(), departure.over.wait())
+
+
+def _spare_the_collector() -> None:
+    """What is here now stays for life; what comes and goes with attempts has no cycles to speak of."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
 async def _either(*waits: Coroutine[Any, Any, object]) -> None:

@@ -108,7 +108,7 @@ class TaskRunning:
             return
         try:
             chunk = self._chunk(one, work, module)
-            await self._run_chunk(one, work, chunk, Cost(module, 0.0), lines)
+            await self._chunk_run(one, work, chunk, Cost(module, 0.0), lines).run()
         finally:
             self._modules.unpin(work.module_sha256)
 
@@ -125,12 +125,12 @@ class TaskRunning:
                 self.refuse(one, work, module)
                 return
             chunk = self._chunk(one, work, module, inputs, stdin)
-            await self._run_chunk(one, work, chunk, Cost(module, fetch_ms), lines)
+            await self._chunk_run(one, work, chunk, Cost(module, fetch_ms), lines).run()
 
-    async def _run_chunk(
+    def _chunk_run(
         self, one: Attempt, work: RunWork, chunk: RunnerChunk, cost: Cost, lines: LineFile | None
-    ) -> None:
-        await ChunkRun(self._runners, self._results, one, work, chunk=chunk, cost=cost, lines=lines).run()
+    ) -> ChunkRun:
+        return ChunkRun(self._runners, self._results, one, work, chunk=chunk, cost=cost, lines=lines)
 
     def _chunk(
         self,
