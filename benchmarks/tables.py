@@ -188,9 +188,24 @@ def _parts(parts: dict[str, float]) -> str:
 
 
 def single_parts() -> str | None:
-    """CPU of a single job by process, under 64 clients."""
-    measured = load("clients")
-    return None if measured is None else _parts(measured["rounds"][-1]["parts_us"])
+    """A single job before and after: CPU by process under 64 clients, rate and latency."""
+    measured = load("before")
+    if measured is None:
+        return None
+    old, new = measured["before"], measured["after"]
+    rows = []
+    for name in new["parts_us"]:
+        used = [f"{each['parts_us'].get(name, 0.0):,.0f}" for each in (old, new)]
+        rows.append([f"`{name}`, us of CPU" if name != "all" else "all, us of CPU", *used])
+    rows.append(["jobs/s", *(spread(each["per_s"]) for each in (old, new))])
+    for key, what in (
+        ("cached_ms", "alone, known module, p50 ms"),
+        ("built_ms", "alone, source that was built, p50 ms"),
+    ):
+        rows.append([what, *(spread(each[key], ".1f") for each in (old, new))])
+    at = measured["conditions"]
+    made = table(["", f"before ({measured['commit']})", "after"], rows)
+    return f"{made}\n\nMeasured {at['at'][:16].replace('T', ' ')} UTC; the load before was {at['load']:.1f}."
 
 
 def array_parts() -> str | None:
