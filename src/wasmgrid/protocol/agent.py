@@ -308,7 +308,7 @@ class Agent:
 
     def _tell_again(self, one: HeldAttempt, now: float) -> None:
         one.told_at = now
-        self._tell([result for result, _ in one.unsettled.values()])
+        self._tell(list(one.unsettled.values()))
 
     def _tell(self, results: Sequence[Result]) -> None:
         for message in messages(results, self.info):

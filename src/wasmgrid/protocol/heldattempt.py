@@ -24,12 +24,16 @@ _packed = msgspec.msgpack.Encoder().encode
 
 @dataclass(slots=True)
 class HeldAttempt:
-    """`open` are its tasks that run or were not begun; `unsettled` are results by their first index."""
+    """`open` are its tasks that run or were not begun; `unsettled` are results by their first index.
+
+    Of a range of results `parts` tells which of its tasks are not settled yet.
+    """
 
     held: Held
     need: Resources
     open: set[int]
-    unsettled: dict[int, tuple[Result, Ranges]] = field(default_factory=dict)
+    unsettled: dict[int, Result] = field(default_factory=dict)
+    parts: dict[int, Ranges] = field(default_factory=dict)
     told_at: float = 0.0
     wait_s: float = RESEND_S
 
@@ -42,35 +46,40 @@ class HeldAttempt:
         """Keep the results of open tasks; those that are new."""
         fresh: list[Result] = []
         for result in results:
-            first, count = _span(result)
-            indexes = range(first, first + count)
-            if not self.open.issuperset(indexes):
-                continue
-            self.open.difference_update(indexes)
-            self.unsettled[first] = (result, Ranges([(first, count)]))
+            if isinstance(result, TaskRange):
+                first, indexes = result.first, range(result.first, result.first + result.count)
+                if not self.open.issuperset(indexes):
+                    continue
+                self.open.difference_update(indexes)
+                self.parts[first] = Ranges([(first, result.count)])
+            else:
+                first = result.index if isinstance(result, TaskResult) else 0
+                if first not in self.open:
+                    continue
+                self.open.discard(first)
+            self.unsettled[first] = result
             fresh.append(result)
         return fresh
 
     def settle(self, first: int, count: int) -> None:
         """The results of these tasks are acknowledged."""
-        if count == 1 and first in self.unsettled and len(self.unsettled[first][1]) == 1:
-            del self.unsettled[first]
-            return
         end = first + count
-        for key, (_, left) in list(self.unsettled.items()):
+        for key, left in list(self.parts.items()):
             if key < end and left.discard(first, count) and not left:
-                del self.unsettled[key]
+                del self.parts[key], self.unsettled[key]
+        for index in range(first, end):
+            if index in self.unsettled and index not in self.parts:
+                del self.unsettled[index]
 
     def told(self) -> Held:
         """What the leader hears of it."""
         if self.held.count == 1:
             return self.held
-        kept = set(self.open)
-        rest = Ranges(runs_of(kept))
-        for _, left in self.unsettled.values():
+        rest = Ranges(runs_of(self.open.union(self.unsettled.keys() - self.parts.keys())))
+        for left in self.parts.values():
             for run in left.runs():
                 rest.add(*run)
-        running = min(kept) if kept and self.held.running is not None else self.held.running
+        running = min(self.open) if self.open and self.held.running is not None else self.held.running
         return replace(self.held, rest=rest.runs(), running=running)
 
 
@@ -114,9 +123,3 @@ def _message(batch: list[Result], info: WorkerInfo) -> Results:
         ranges=[one for one in batch if isinstance(one, TaskRange)],
         builds=[one for one in batch if isinstance(one, BuildResult)],
     )
-
-
-def _span(result: Result) -> tuple[int, int]:
-    if isinstance(result, TaskRange):
-        return result.first, result.count
-    return (result.index, 1) if isinstance(result, TaskResult) else (0, 1)

@@ -11,7 +11,7 @@ import time
 from wasmgrid.runner.frames import Channel, End, Ended, Returns, encode
 from wasmgrid.runner.meter import Meter
 
-WAIT_S = 0.005
+WAIT_S = 0.008
 _FULL_BYTES = 64 << 10
 _MOST_UNSENT_BYTES = 4 << 20  # an agent that takes nothing is waited for from here on
 
