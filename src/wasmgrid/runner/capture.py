@@ -73,8 +73,7 @@ class Capture:
             self._write(self._head)
 
     def finish(self, label: str) -> Stream:
-        """The stream as it is now, whole; a file, `label` before its name, only where it is more than fits a frame."""
-        self.pump()
+        """What was taken in; a file, with `label` before its name, only where it is more than fits in a frame."""
         if self.is_clean:
             return NOTHING
         name = None

@@ -34,6 +34,7 @@ class Room:
         self.spoiled = False  # whether the scratch could not be cleaned: this runner must end
         self._sized_scratch = sized_scratch
         self._laid_out: Run | None = None  # for whom the scratch holds directories now
+        self._full: list[Capture] = []  # those with something in their pipes, as of the last look
         self._traces = select.poll()
         for output in (stdout, stderr):
             self._traces.register(output.descriptor, select.POLLIN)
@@ -64,12 +65,15 @@ class Room:
             self._watch(scratch.directories(run))
 
     def look(self) -> tuple[bool, bool]:
-        """Of the task that ran: whether it wrote what is still in its pipes, and whether it may have touched files."""
-        traces = self._traces.poll(0)
-        if not traces:
-            return False, not self._watched
-        touched = any(descriptor == self._changes for descriptor, _ in traces)
-        return len(traces) > touched, touched or not self._watched
+        """Of the task that ran: whether its pipes hold something, and whether it may have touched files."""
+        self._full.clear()
+        touched = not self._watched
+        for descriptor, _ in self._traces.poll(0):
+            if descriptor == self._changes:
+                touched = True
+            else:
+                self._full.append(self.stdout if descriptor == self.stdout.descriptor else self.stderr)
+        return bool(self._full), touched
 
     @property
     def is_silent(self) -> bool:
@@ -77,7 +81,12 @@ class Room:
         return self.stdout.is_clean and self.stderr.is_clean
 
     def outputs(self, label: str) -> tuple[Stream, Stream]:
-        """What the task wrote, with `label` before the names of files."""
+        """What the task wrote, as of the last look, with `label` before the names of files.
+
+        The thread beside must not take anything in any more.
+        """
+        for output in self._full:
+            output.pump()
         return self.stdout.finish(label), self.stderr.finish(label)
 
     def overflow(self, limits: Limits) -> Outcome | None:

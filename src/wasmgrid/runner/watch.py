@@ -54,7 +54,8 @@ class Watch:
         self.reason: Reason | None = None
         self.running = False
         self.watched = False
-        self.started = self.cpu_before = 0.0
+        self.started = 0.0
+        self.cpu_before = time.thread_time()
         self.counts_cpu = True
         self.truncates = limits.truncate_output
         self.disk_bytes = limits.disk_mb * MB
@@ -69,7 +70,7 @@ class Watch:
     def begin(self, index: int, measure: Callable[[], int] | None = None) -> bool:
         """The guest of task `index` is about to start; whether the one before was stopped, though it had ended.
 
-        `cpu_before` is set by then, where cpu time counts. `measure` reads the guest's memory, also while it runs.
+        `cpu_before` is set by then, where `counts_cpu`. `measure` reads the guest's memory, also while it runs.
         """
         started = time.monotonic()
         with self._lock:
