@@ -73,13 +73,15 @@ def test_the_table_of_tasks() -> None:
     found = [
         Result(index=0, outcome="exited", exit_code=0, worker_id="w1", stats=stats, return_value=["é", 5]),
         Result(index=12, outcome="timed_out", worker_id="w1", message="ran longer than its limit of 1 s"),
-        Result(index=13, outcome="exited", exit_code=1, stdout="first\nsecond\n"),
+        Result(index=13, outcome="exited", exit_code=1, stdout="first\n", stderr="what\nwent wrong\n"),
+        Result(index=14, outcome="exited", exit_code=0, stdout="first\nsecond\n"),
     ]
     assert tables.tasks(found).splitlines() == [
         "INDEX  OUTCOME    RUN   CPU   PEAK      WORKER  SAID",
         '0      exited(0)  1 ms  1 ms  64.0 KiB  w1      ["é", 5]',
         "12     timed_out  -     -     -         w1      ran longer than its limit of 1 s",
-        "13     exited(1)  -     -     -         -       first",
+        "13     exited(1)  -     -     -         -       what",
+        "14     exited(0)  -     -     -         -       first",
     ]
 
 

@@ -52,7 +52,7 @@ def failures(job: Job, failed: Sequence[Result]) -> list[str]:
         return []
     groups: dict[tuple[str, str], list[Result]] = {}
     for task in failed:
-        groups.setdefault((outcome(task), task.message or ""), []).append(task)
+        groups.setdefault((outcome(task), why(task)), []).append(task)
     largest = sorted(groups.items(), key=lambda group: (-len(group[1]), group[1][0].index))
     most = "at least " if job.counts.failed > len(failed) else ""
     lines = [
@@ -94,6 +94,11 @@ def outcome(task: Result) -> str:
     if task.outcome == "exited":
         return f"exited({task.exit_code})"
     return f"{task.outcome}({task.trap_kind})" if task.trap_kind else task.outcome
+
+
+def why(task: Result) -> str:
+    """Why a task did not succeed: what is known of it, or the first line that it wrote to stderr."""
+    return task.message or task.stderr.strip().partition("\n")[0]
 
 
 def value(returned: Any) -> str:

@@ -67,7 +67,7 @@ def _said(task: Result) -> str:
     if task.return_value is not None:
         text = json.dumps(task.return_value, ensure_ascii=False)
     else:
-        text = task.message or task.stdout.partition("\n")[0]
+        text = task.stdout.partition("\n")[0] if task.succeeded else arraytext.why(task)
     return text if len(text) <= _SAID_WIDTH else text[: _SAID_WIDTH - 1] + "…"
 
 

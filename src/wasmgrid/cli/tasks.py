@@ -43,7 +43,7 @@ def tasks(
         return print_json(body)
     page = msgspec.json.decode(body, type=TaskPage)
     click.echo(tables.tasks(page.tasks), nl=False)
-    if page.next_cursor is not None:
+    if page.next_cursor is not None and len(page.tasks) == limit:
         say(f"there are more: --cursor {page.next_cursor} · all of them: wasmgrid results {number}")
     return 0
 
