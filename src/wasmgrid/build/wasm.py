@@ -35,19 +35,20 @@ class ModuleInfo(msgspec.Struct, frozen=True, kw_only=True):
     functions: int = 0
 
 
-def inspect(data: bytes | memoryview, function: str | None = None) -> ModuleInfo:
+def inspect(data: bytes | memoryview, function: str | None = None, *, library: bool = False) -> ModuleInfo:
     """What `data` is, where this grid can run it; raises `InvalidModule` that says what it is instead, or lacks.
 
-    `function`: it is to be called, so that the module need not be a program.
+    `function`: it is to be called, so that the module need not be a program. `library`: that some function of it may
+    be called is enough.
     """
     _check_header(bytes(data[:4096]))
     info = _read(_Reader(memoryview(data), _HEADER_BYTES))
     _check_size(info)
     _check_imports(info)
-    if function is None:
-        _check_start(info)
-    else:
+    if function is not None:
         _check_offers(info, function)
+    elif not (library and any(kind == "function" for _, kind in info.exports)):
+        _check_start(info)
     return info
 
 

@@ -102,13 +102,16 @@ class Intake:
         if spec.source is None:
             if spec.module_sha256 is None or await self.modules.size(spec.module_sha256) is None:
                 raise submission.module_missing(spec.module_sha256 or "")
+            self.modules.check_runs(spec.module_sha256, spec.function)
             return None, spec.module_sha256
         if submission.is_large(spec.source, parts):
             packed = await asyncio.to_thread(submission.pack, spec.source, parts, self.ceiling, spec.function)
         else:
             packed = submission.pack(spec.source, parts, self.ceiling, spec.function)
         if isinstance(packed, submission.ReadyModule):
-            return None, await self.modules.add(packed.data)
+            module_sha256 = await self.modules.add(packed.data)
+            self.modules.check_runs(module_sha256, spec.function)
+            return None, module_sha256
         await self.store.blobs.put(packed.blob, expected=packed.ref.sha256, max_bytes=len(packed.blob))
         return packed.ref, None
 
