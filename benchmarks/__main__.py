@@ -13,7 +13,7 @@ import sys
 from benchmarks import cputime
 
 PARTS = ("startup", "memory", "single_job", "runner", "cancel", "fabric", "store", "leader", "scale")
-FIGURES = ("latency", "clients", "arrays", "calls", "million", "growth", "peers", "runtimes")
+FIGURES = ("latency", "clients", "arrays", "calls", "million", "growth", "stages", "before", "peers", "runtimes")
 TIMEOUT_S = 1800.0
 
 

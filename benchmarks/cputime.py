@@ -29,9 +29,9 @@ def by_process(pid: int) -> dict[str, float]:
     used: dict[str, float] = {}
     for process in tree(pid):
         with contextlib.suppress(psutil.Error):
-            times, name = process.cpu_times(), _name(process)
+            times, what = process.cpu_times(), name(process)
             own = times.user + times.system + times.children_user + times.children_system
-            used[name] = used.get(name, 0.0) + own
+            used[what] = used.get(what, 0.0) + own
     return used
 
 
@@ -58,7 +58,8 @@ def kill(processes: Sequence[psutil.Process]) -> None:
     psutil.wait_procs(processes, timeout=10)
 
 
-def _name(process: psutil.Process) -> str:
+def name(process: psutil.Process) -> str:
+    """What a process is: the module that it runs, or its program's name."""
     words = process.cmdline()
     if "-m" in words[:-1]:
         return words[words.index("-m") + 1]

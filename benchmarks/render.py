@@ -27,6 +27,8 @@ BLOCKS: dict[str, Callable[[], str | None]] = {
     "versions": tables.versions,
     "single": tables.single_parts,
     "array": tables.array_parts,
+    "arraystages": tables.array_stages,
+    "singlestages": tables.single_stages,
     "growth": tables.growth,
     "runtimes": tables.runtimes,
 }

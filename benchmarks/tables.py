@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from benchmarks.figures import load
 
 TITLES = {"small": "small Rust module", "compute": "C++, 5 ms", "hello": "2.4 MB Go module"}
+_LISTED = 8
 _DONE, _MISSED = "reached", "**missed**"
 
 
@@ -216,6 +217,35 @@ def array_parts() -> str | None:
     ours = measured["small"]["peers"]["wasmgrid"]["small"]
     bare = f"The bare loop beside it: {ours['bare_cpu_us']['median']:.1f} us."
     return f"{_parts(ours['parts_us'])}\n\n{bare}"
+
+
+def array_stages() -> str | None:
+    """An array's small task, by function of server and agent."""
+    return _stages("array")
+
+
+def single_stages() -> str | None:
+    """A single job of many clients, by function of server and agent."""
+    return _stages("single")
+
+
+def _stages(what: str) -> str | None:
+    measured = load("stages")
+    if measured is None or what not in measured:
+        return None
+    rows = [
+        [f"`{name}`" if number == 0 else "", f"`{part}`" if "." in part else part, f"{us:.1f}"]
+        for name, parts in measured[what].items()
+        for number, (part, us) in enumerate(_largest(parts, _LISTED).items())
+    ]
+    return table(["process", "in", "us"], rows)
+
+
+def _largest(parts: dict[str, float], count: int) -> dict[str, float]:
+    named = {part: us for part, us in parts.items() if "." in part}
+    kept = dict(sorted(named.items(), key=lambda each: -each[1])[:count])
+    others = sum(us for part, us in parts.items() if part not in kept and part != "event loop")
+    return {**kept, "other functions": others, "event loop": parts.get("event loop", 0.0)}
 
 
 def growth() -> str | None:

@@ -32,7 +32,7 @@ def make_engine(compiler: str, *, pooled: bool) -> wasmtime.Engine:
     config.parallel_compilation = False
     config.wasm_threads = False
     if pooled:
-        runner_engine._pool(config)  # noqa: SLF001 - the same pool, whichever the compiler
+        runner_engine._pool(config, 1 << 20)  # noqa: SLF001 - the same pool, whichever the compiler
     return wasmtime.Engine(config)
 
 
