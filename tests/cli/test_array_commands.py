@@ -15,6 +15,7 @@ from wasmgrid.cli import bar
 from wasmgrid.cli.bar import Bar, Printer
 from wasmgrid.cli.histogram import quantile, rows
 from wasmgrid.cli.main import main
+from wasmgrid.core.digest import sha256_hex
 from wasmgrid.sdk.counts import Counts
 
 NDJSON = "application/x-ndjson"
@@ -150,6 +151,21 @@ def test_tasks_and_rerun(server: Scripted, capsys: pytest.CaptureFixture[str]) -
     assert (posted.target, json.loads(posted.body)) == (
         "/v1/jobs/5/rerun?failed=true", {"memory_mb": 64, "time_limit_s": 60.0},
     )  # fmt: skip
+
+
+def test_a_task_is_taken_home(server: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    spec: dict[str, object] = {"array": "0-9", "args": ["a{index}", "{{index}}"], "memory_mb": 16}
+    done = {"id": 5, "state": "failed", "finished": True, "task_count": 10, "module_sha256": sha256_hex(b"w")}
+    server.respond = lambda asked: Answer(b"w") if asked.target.endswith("module") else Answer({**done, "spec": spec})
+    assert main(["repro", "5"]) == 2
+    assert "say which: --index N" in capsys.readouterr().err
+    assert main(["repro", "5", "--index", "7"]) == 0
+    script = Path("repro-5/run.sh").read_text()
+    assert "a7 '{index}'" in script
+    assert "WASMGRID_TASK_INDEX=7" in script
+    spec["lines"] = {"sha256": "ab" * 32}
+    assert main(["repro", "5", "--index", "7", "-o", "other"]) == 125
+    assert "the lines of job 5 cannot be had back" in capsys.readouterr().err
 
 
 class Terminal(io.StringIO):

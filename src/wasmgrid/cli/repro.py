@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from wasmgrid.cli import options
 from wasmgrid.cli.connecting import client
@@ -43,11 +44,12 @@ exec "${{WASI_RUNTIME:-wasmtime}}" "$@"{args} < {stdin}
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="What to make (default: repro-ID)."
 )
+@options.task_index
 @options.server
-def repro(job: int | str, output: Path | None, server: str | None) -> int:
+def repro(job: int | str, output: Path | None, index: int | None, server: str | None) -> int:
     """Make a folder that runs a job again without wasmgrid: its .wasm, inputs, arguments, variables, and a run.sh."""
     connection = client(server)
-    shown = connection.job(job)
+    shown = _of_task(connection.job(job), index)
     if shown.module_sha256 is None:
         raise NotFound(f"job {shown.id} has no module ({shown.state})", hint=f"wasmgrid status {shown.id}")
     folder = output or Path(f"repro-{shown.id}")
@@ -65,6 +67,22 @@ def repro(job: int | str, output: Path | None, server: str | None) -> int:
     path.chmod(0o755)
     click.echo(one_line(f"sh {shlex.quote(str(path))}"))
     return 0
+
+
+def _of_task(job: Job, index: int | None) -> Job:
+    """An array as the job of its task `index` alone; any other job as it is."""
+    if not job.is_array:
+        return job
+    if index is None:
+        raise click.UsageError(f"job {job.id} has {job.task_count} tasks; say which: --index N")
+    if job.spec.lines is not None:
+        hint = "run one by itself, with its line as --stdin or as arguments, and take that home"
+        raise NotFound(f"the lines of job {job.id} cannot be had back", hint=hint)
+    args = [
+        "{index}".join(part.replace("{index}", str(index)) for part in arg.split("{{index}}")) for arg in job.spec.args
+    ]
+    env = {**job.spec.env, "WASMGRID_TASK_INDEX": str(index)}
+    return replace(job, spec=replace(job.spec, args=args, env=env))
 
 
 def script(job: Job) -> str:

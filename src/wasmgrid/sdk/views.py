@@ -97,6 +97,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     total_timeout_s: float | None = None
     output_limit_bytes: int = 0
     array: str | None = None
+    lines: dict[str, Any] | None = None
     function: str | None = None
 
 
