@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import figures, render, tables
+from benchmarks import figures, render, stages, tables
 from benchmarks.environments import MissingError, environment, tool
 from benchmarks.modules import module
 from benchmarks.peers.contest import Contest
@@ -82,6 +82,21 @@ def test_a_figure_is_measured_and_kept(name: str, cache: Path) -> None:
     kept = figures.load(name)
     assert kept is not None
     assert kept["conditions"]["rounds"] == 1
+
+
+def test_samples_belong_to_the_innermost_of_our_functions() -> None:
+    loop = "thread (0x1);run (/venv/bin/wasmgrid:8);run (/x/wasmgrid/server/process.py:9)"
+    text = "\n".join([
+        f"{loop} 60",
+        f"{loop};perform (/x/wasmgrid/control/performer.py:5);encode (/lib/msgspec.py:1) 30",
+        f"{loop};perform (/x/wasmgrid/control/performer.py:7) 10",
+        "thread (0x2);_worker (/lib/concurrent/futures/thread.py:81) 100",
+    ])  # fmt: skip
+    samples, most = stages.folded(text)
+    assert samples == {"server/process.run": 60, "control/performer.perform": 40}
+    assert most == 100
+    parts = stages.divided(100.0, samples, 1.0)
+    assert parts == {"control/performer.perform": 40.0, "other functions": 0.0, "event loop": 60.0}
 
 
 def test_a_runtime_is_probed() -> None:
