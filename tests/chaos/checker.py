@@ -8,16 +8,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tests.chaos.records import Fault, FaultKind, Json, Start, Submission, end_of
+from tests.chaos.records import Fault, FaultKind, Json, Start, Submission, TaskEnd, end_of
 
 OWN_FAILURE = "will be retried: "  # how the store's reason of an attempt begins whose program failed by itself
 CRASHES = 3
 _BY_LEADER = {"cancelled", "lost"}  # may be its word of an attempt that never reached its worker
+_FIELDS = {"attempt": "attempt", "worker": "worker_id", "outcome": "outcome"}
 _CRASHES = {FaultKind.KILL, FaultKind.RUNNER}
 # A NATS server that is silent takes its workers' leases with it, as their cable does; one that died is left at once.
 _SILENT = {FaultKind.PAUSE, FaultKind.FREEZE, FaultKind.CUT, FaultKind.CUT_IN, FaultKind.CUT_OUT}
@@ -25,18 +26,19 @@ _SILENT = {FaultKind.PAUSE, FaultKind.FREEZE, FaultKind.CUT, FaultKind.CUT_IN, F
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All that a run left. `ends`: per server, each job's JSON as it is after everything.
+    """All that a run left. `ends`: per server, each job's JSON as it is after everything; `results` those of arrays.
 
-    `reasons`: (kind, attempt) -> why that attempt ended without ending its task, as the store keeps it. `path`: the
-    parts between workers and leader. `grace_s`: how long after a fault was undone it may still have consequences (a
-    lease, a take-over, a busy machine).
+    `reasons`: (kind, attempt, index) -> why that attempt ended without ending its task, as the store keeps it. `path`:
+    the parts between workers and leader. `grace_s`: how long after a fault was undone it may still have consequences
+    (a lease, a take-over, a busy machine).
     """
 
     submissions: Sequence[Submission]
     starts: Sequence[Start]
     faults: Sequence[Fault]
     ends: Mapping[str, Mapping[int, Json]]
-    reasons: Mapping[tuple[str, int], str]
+    reasons: Mapping[tuple[str, int, int], str]
+    results: Mapping[int, Sequence[TaskEnd]]
     path: frozenset[str]
     grace_s: float
 
@@ -64,7 +66,7 @@ def history(evidence: Evidence) -> Iterator[str]:
         if one.first_end is None or not one.program.right(one.first_end):
             yield f"{one.key} ({one.program.name}), acknowledged at {one.acknowledged_at:.2f}: {one.ids}"
             for start in sorted(start for start in evidence.starts if start.kind == "run" and start.id in one.ids):
-                reason = evidence.reasons.get(("run", start.attempt), "its end")
+                reason = evidence.reasons.get(("run", start.attempt, start.index), "its end")
                 yield f"  {_told(start)} to {start.ended_at or 0:.2f}: {reason}"
 
 
@@ -75,11 +77,7 @@ def _of_ends(evidence: Evidence, one: Submission, job_id: int) -> Iterator[str]:
         return
     if not one.program.right(one.first_end) and not _excused(evidence, one):
         yield f"{what}: ended as {_short(one.first_end)}"
-    result = one.first_end.get("result") or {}
-    ran = {(start.attempt, start.worker) for start in evidence.starts if (start.kind, start.id) == ("run", job_id)}
-    told_by_worker = result.get("worker_id") and result["outcome"] not in _BY_LEADER
-    if told_by_worker and (result["attempt"], result["worker_id"]) not in ran:
-        yield f"{what}: {result['worker_id']} has no start of attempt {result['attempt']}, whose result was recorded"
+    yield from _of_results(evidence, one, job_id, what)
     for later in one.other_ends:
         yield f"{what}: first {_short(one.first_end)}, a moment later {_short(later)}"
     for server, jobs in evidence.ends.items():
@@ -87,6 +85,26 @@ def _of_ends(evidence: Evidence, one: Submission, job_id: int) -> Iterator[str]:
             yield f"{what}: {server} does not know it"
         elif (last := end_of(jobs[job_id])) != one.first_end:
             yield f"{what}: first {_short(one.first_end)}, in the end {server} says {_short(last)}"
+
+
+def _of_results(evidence: Evidence, one: Submission, job_id: int, what: str) -> Iterator[str]:
+    """Each task has one result, and the attempt that it came from was started."""
+    tasks, single = list(evidence.results.get(job_id, [])), (one.first_end or {}).get("result")
+    if single:
+        tasks = [TaskEnd(index=0, **{ours: single[theirs] for ours, theirs in _FIELDS.items()})]
+    if one.program.tasks is not None:
+        counts = Counter(task.index for task in tasks)
+        twice = sorted(index for index, count in counts.items() if count > 1)
+        missing = sorted(set(range(one.program.tasks)) - set(counts))
+        if twice or missing or len(counts) > one.program.tasks:
+            yield f"{what}: {len(tasks)} results of {one.program.tasks} tasks, twice {twice[:9]}, missing {missing[:9]}"
+    starts = [start for start in evidence.starts if (start.kind, start.id) == ("run", job_id)]
+    ran = {(start.attempt, start.worker, start.index) for start in starts}
+    for task in tasks:
+        told_by_worker = task.worker and task.outcome not in _BY_LEADER
+        if told_by_worker and (task.attempt, task.worker, task.index) not in ran:
+            whose = f"{task.worker} has no start of attempt {task.attempt}"
+            yield f"{what}: {whose} at task {task.index}, whose result was recorded"
 
 
 def _excused(evidence: Evidence, one: Submission) -> bool:
@@ -107,7 +125,7 @@ def _of_starts(evidence: Evidence) -> Iterator[str]:
         for before, after in pairwise(starts):
             # A leader that dies before it has noted a program's own failure leaves no reason; it was one all the same.
             own = kind == "run" and number in failing and before.ended_at is not None and before.ended_at < after.at
-            reason = evidence.reasons.get((kind, before.attempt), OWN_FAILURE if own else "")
+            reason = evidence.reasons.get((kind, before.attempt, index), OWN_FAILURE if own else "")
             if before.attempt == after.attempt:
                 yield f"{what}: attempt {before.attempt} started twice, on {before.worker} and on {after.worker}"
             elif not reason.startswith(OWN_FAILURE) and not _explained(evidence, before, after):

@@ -72,6 +72,28 @@ def _raced(dice: random.Random) -> Program:
     )
 
 
+def _array(dice: random.Random) -> Program:
+    """Tasks that are over in a moment: they travel many at a time."""
+    count = dice.choice([20, 60, 150])
+    return _tasks("array", programs.prints("one of many"), count)
+
+
+def _long_array(dice: random.Random) -> Program:
+    """Tasks that take longer than a chunk should: the rest of it is handed back."""
+    return _tasks("array of sleepers", sleeper(dice.choice([0.1, 0.4]), "slept"), dice.choice([6, 12]))
+
+
+def _cancelled_array(dice: random.Random) -> Program:
+    spec = {**small_wat(sleeper(0.2, "brief")), "array": "0-299", "concurrency": 2}
+    after_s = dice.uniform(0.0, 2.0)
+    return Program("cancelled array", spec, _was_cancelled, cancel_after_s=after_s, tasks=300)
+
+
+def _tasks(name: str, text: str, count: int) -> Program:
+    spec = {**small_wat(text), "array": f"0-{count - 1}"}
+    return Program(name, spec, lambda job: _all_succeeded(job, count), tasks=count)
+
+
 _WEIGHTS = {
     _short: 30,
     _sleeps: 30,
@@ -81,6 +103,9 @@ _WEIGHTS = {
     _fresh_wat: 6,
     _fresh_c: 1,
     _broken_c: 1,
+    _array: 8,
+    _long_array: 4,
+    _cancelled_array: 3,
     _cancelled: 7,
     _raced: 7,
 }
@@ -102,6 +127,10 @@ def _printed(job: Json, text: str) -> bool:
 def _ended(job: Json, state: str, outcome: str, code: int | None = None) -> bool:
     result = job["result"] or {}
     return bool((job["state"], result.get("outcome")) == (state, outcome)) and code in {None, result.get("exit_code")}
+
+
+def _all_succeeded(job: Json, count: int) -> bool:
+    return bool(job["state"] == "succeeded" and job["task_counts"]["succeeded"] == count)
 
 
 def _not_built(job: Json) -> bool:

@@ -38,7 +38,10 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Start:
-    """One start of a task, from a worker's own log. `ended_at` None: the log does not say; its life ended first."""
+    """One start of a task, from a worker's own log. `ended_at` None: the log does not say; its life ended first.
+
+    Of a task in a chunk `at` is when the chunk began: the log does not know more.
+    """
 
     attempt: int
     worker: str
@@ -49,11 +52,22 @@ class Start:
     ended_at: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class TaskEnd:
+    """The result of one task of an array, as a server tells it in the end."""
+
+    index: int
+    attempt: int
+    worker: str
+    outcome: str
+
+
 @dataclass(frozen=True)
 class Program:
     """A job that clients submit: its request without a key, and whether a finished job is what it must give.
 
     `own_failures`: how often it fails by itself and is tried again. `cancel_after_s`: when its client cancels it.
+    `tasks`: how many it is where it is an array, from 0 on.
     """
 
     name: str
@@ -61,6 +75,7 @@ class Program:
     right: Callable[[Json], bool]
     own_failures: int = 0
     cancel_after_s: float | None = None
+    tasks: int | None = None
 
 
 @dataclass

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from tests.chaos.checker import Evidence, violations
-from tests.chaos.records import Fault, FaultKind, Json, Program, Start, Submission
+from tests.chaos.records import Fault, FaultKind, Json, Program, Start, Submission, TaskEnd
 
 GOOD = Program("good", {}, lambda job: bool(job["state"] == "succeeded"))
+THREE = Program("array", {}, lambda job: bool(job["state"] == "succeeded"), tasks=3)
 FAILING = Program("failing", {}, lambda _: True, own_failures=1)
 
 
@@ -39,12 +40,26 @@ def run(*starts: Start, faults: tuple[Fault, ...] = (), last: Json | None = None
         faults=faults,
         ends={"server1": {1: last or one.first_end or end(1)}},
         reasons={},
+        results={},
         path=frozenset({"nats1"}),
         grace_s=5.0,
     )
 
 
+RETRIED = {("run", 1, 0): "will be retried: exited(4)"}
 TWICE = (start(), replace(start(2, at=12.0, ended_at=13.0)))
+
+
+def chunk(attempt: int, *indexes: int, worker: str = "w1", at: float = 10.0, ended_at: float = 11.0) -> list[Start]:
+    """Starts of tasks of job 1 that went together."""
+    return [replace(start(attempt, worker, at, ended_at), index=index) for index in indexes]
+
+
+def array(*starts: Start, results: list[tuple[int, int]], faults: tuple[Fault, ...] = ()) -> Evidence:
+    """A run of one array of three tasks; `results`: (index, attempt)."""
+    evidence = run(*starts, faults=faults, program=THREE, first_end={**end(1), "result": None})
+    ends = [TaskEnd(index=index, attempt=attempt, worker="w1", outcome="exited") for index, attempt in results]
+    return replace(evidence, results={1: ends})
 
 
 @pytest.mark.parametrize(
@@ -57,7 +72,14 @@ TWICE = (start(), replace(start(2, at=12.0, ended_at=13.0)))
         run(start(ended_at=15.0), TWICE[1], faults=(fault(FaultKind.PAUSE, "nats1"),)),
         run(start(), first_end=end(1, "cancelled", "cancelled", attempt=7), program=FAILING),
         run(*TWICE, program=FAILING),
-        replace(run(*TWICE), reasons={("run", 1): "will be retried: exited(4)"}),
+        array(*chunk(1, 0, 1), *chunk(2, 2, at=10.5), results=[(0, 1), (1, 1), (2, 2)]),
+        array(
+            *chunk(1, 0, 1, 2),
+            *chunk(2, 1, 2, at=12.0, ended_at=13.0),
+            results=[(0, 1), (1, 2), (2, 2)],
+            faults=(fault(FaultKind.KILL),),
+        ),
+        replace(run(*TWICE), reasons=RETRIED),
         run(start(ended_at=15.0), TWICE[1], faults=(fault(FaultKind.CUT, ended_at=14.0),)),
         run(
             *(start(number, at=number * 10.0, ended_at=None) for number in (1, 2, 3)),
@@ -83,13 +105,20 @@ def test_what_is_right_or_explained_is_no_violation(evidence: Evidence) -> None:
         (run(start(), first_end=end(1, attempt=7)), "w1 has no start of attempt 7"),
         (run(start(), start(worker="w2", at=12.0)), "attempt 1 started twice"),
         (run(*TWICE), "no fault explains it"),
+        (array(*chunk(1, 0, 1, 2), results=[(0, 1), (1, 1)]), "2 results of 3 tasks, twice [], missing [2]"),
+        (array(*chunk(1, 0, 1, 2), results=[(0, 1), (1, 1), (1, 1), (2, 1)]), "twice [1]"),
+        (array(*chunk(1, 0, 1), results=[(0, 1), (1, 1), (2, 1)]), "no start of attempt 1 at task 2"),
+        (array(*chunk(1, 0, 1, 2), *chunk(2, 2, at=12.0), results=[(0, 1), (1, 1), (2, 1)]), "no fault explains it"),
         (run(start(ended_at=None), TWICE[1], program=FAILING), "no fault explains it"),
         (run(*TWICE, faults=(fault(FaultKind.KILL, "w2"),)), "no fault explains it"),
         (run(*TWICE, faults=(fault(FaultKind.KILL, "nats1"),)), "no fault explains it"),
         (run(*TWICE, faults=(fault(FaultKind.PAUSE, "server1"),)), "no fault explains it"),
         (run(*TWICE, faults=(fault(FaultKind.KILL, began_at=1.0, ended_at=2.0),)), "no fault explains it"),
         (run(start(ended_at=15.0), TWICE[1], program=FAILING), "no fault explains it"),
-        (replace(run(start(ended_at=15.0), TWICE[1]), reasons={("run", 1): "will be retried: exited(4)"}), "still ran"),
+        (
+            replace(run(start(ended_at=15.0), TWICE[1]), reasons=RETRIED),
+            "still ran",
+        ),
     ],
 )
 def test_what_must_not_be_is_found(evidence: Evidence, words: str) -> None:

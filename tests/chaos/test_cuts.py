@@ -51,7 +51,7 @@ def test_hostile_69_workers_cut_off_give_no_double_result(wired: ChaosGrid, user
         assert first.ended_at is not None
         assert first.ended_at < second.at + OVERLAP_S
         assert (job["result"]["worker_id"], job["result"]["attempt"]) == (second.worker, second.attempt)
-        assert reasons(wired)["run", first.attempt]
+        assert reasons(wired)["run", first.attempt, 0]
         wait(lambda worker=worker: worker in wired.joined(), "it is back", PATIENCE_S)  # type: ignore[misc]
         assert user.look(job_id)["result"] == job["result"]
 

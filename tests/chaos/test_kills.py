@@ -78,7 +78,7 @@ def test_hostile_61_a_worker_that_comes_back_too_late_is_not_heard(pool: ChaosGr
     wait(lambda: worker in pool.joined(), "the worker is back", PATIENCE_S)
     wait(lambda: user.starts(job_id)[0].ended_at, "it let go of what it held", PATIENCE_S)
     assert user.look(job_id)["result"] == job["result"]
-    assert reasons(pool)["run", first.attempt]
+    assert reasons(pool)["run", first.attempt, 0]
 
 
 def test_hostile_62_a_result_committed_and_not_acknowledged_is_not_run_again(pool: ChaosGrid, user: User) -> None:

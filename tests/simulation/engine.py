@@ -79,6 +79,11 @@ class Engine:
 
     # ---- what people read
 
+    @property
+    def traced(self) -> bool:
+        """Whether somebody reads the trace."""
+        return self._trace is not None
+
     def note(self, who: str, what: str, *args: object) -> None:
         """A line of the trace (`what % args`), where somebody reads it."""
         if self._trace is not None:

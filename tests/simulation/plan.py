@@ -15,7 +15,7 @@ SERVERS = ("server killed", "server killed after commit", "server frozen", "serv
 STORE = ("store write refused", "store answer lost", "store slow", "server cut from store", "hint lost")
 NETWORK = (
     *("message lost", "message doubled", "message late", "worker cut off", "worker not heard", "worker does not hear"),
-    *("network stalls", "server cut from workers"),
+    *("network stalls", "server cut from workers", "results in parts", "return lost", "return late"),
 )
 WORKERS = (
     *("worker killed", "worker frozen", "worker suspended", "worker leaves", "worker lifetime ends", "worker changes"),

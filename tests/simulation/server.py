@@ -9,7 +9,7 @@ from tests.simulation.checks import REFUSED
 from tests.simulation.engine import Call, Process
 
 from wasmgrid.core.errors import Superseded
-from wasmgrid.core.wire import Assign, Hello, Message
+from wasmgrid.core.wire import Assign, Cancel, Hello, Message
 from wasmgrid.protocol import events
 from wasmgrid.protocol.leader import Leader
 
@@ -231,6 +231,8 @@ class Server(Process):
             self.engine.note(self.name, "to %s: hello of term %s", worker_id, message.term)
         else:
             self.engine.note(self.name, "to %s: %s", worker_id, message)
+            if isinstance(message, Cancel):
+                self.world.ledger.told_to_stop(message)
         bounced = None
         if isinstance(message, Assign):
             unheard = events.Unheard(worker_id, message.attempt)

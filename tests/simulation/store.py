@@ -6,7 +6,7 @@ a result is inserted once. What no leader may ever try is a violation here, not 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from tests.simulation.engine import Clock, Engine, Violation
@@ -15,6 +15,7 @@ from wasmgrid.core.errors import Superseded
 from wasmgrid.core.job import SourceRef, StoredSpec, TaskId, TaskResult
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import OutcomeKind
+from wasmgrid.core.ranges import Ranges
 from wasmgrid.protocol import events
 
 
@@ -27,10 +28,20 @@ class JobRow:
     spec: StoredSpec
     task_count: int
     submitted_at: float
+    indexes: Ranges
     module: str | None = None
     cancel_requested: bool = False
     state: JobState | None = None  # once it is finished
     finished_at: float = 0.0  # true time, for the checks
+    done: Ranges = field(default_factory=Ranges)
+    failures: int = 0
+    cancellations: int = 0
+    ended: list[events.EndedAttempt] = field(default_factory=list)
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether more of its tasks failed than may."""
+        return self.spec.max_fails is not None and self.failures > self.spec.max_fails
 
 
 @dataclass
@@ -68,7 +79,6 @@ class Tables:
     jobs: dict[int, JobRow] = field(default_factory=dict)
     open: dict[int, JobRow] = field(default_factory=dict)
     results: dict[TaskId, TaskResult] = field(default_factory=dict)
-    recorded_in: dict[TaskId, int] = field(default_factory=dict)
     ended: dict[TaskId, dict[int, events.EndedAttempt]] = field(default_factory=lambda: defaultdict(dict))
     builds: dict[str, BuildRow] = field(default_factory=dict)
     workers: dict[str, WorkerRow] = field(default_factory=dict)
@@ -111,7 +121,7 @@ class Store:
 
     def submit(self, job_id: int, tenant: str, spec: StoredSpec, task_count: int) -> None:
         """A job is kept."""
-        row = JobRow(job_id, tenant, spec, task_count, self.clock.now())
+        row = JobRow(job_id, tenant, spec, task_count, self.clock.now(), Ranges(spec.indexes))
         if spec.source is None:
             row.module = spec.module_sha256
         self.rows.jobs[job_id] = self.rows.open[job_id] = row
@@ -128,26 +138,22 @@ class Store:
 
     def arrival(self, row: JobRow, *, old: bool) -> events.JobArrived:
         """The row as a leader takes it up."""
-        tasks = {index: TaskId("run", row.id, index) for index in range(row.task_count)}
-        ended = {index: self.rows.ended[task].values() for index, task in tasks.items() if task in self.rows.ended}
-        crashes = {index: sum(one.crashed for one in attempts) for index, attempts in ended.items()}
-        tries = {index: sum(one.retried for one in attempts) for index, attempts in ended.items()}
-        done = {index: self.rows.results[task].outcome for index, task in tasks.items() if task in self.rows.results}
+        crashes = Counter(one.task.index for one in row.ended if one.crashed)
+        tries = Counter(one.task.index for one in row.ended if one.retried)
         return events.JobArrived(
             job_id=row.id,
             tenant=row.tenant,
             spec=row.spec,
-            task_count=row.task_count,
             module_sha256=row.module,
             cancel_requested=row.cancel_requested,
             old=old,
             age_s=self.clock.now() - row.submitted_at,
-            done=list(done),
-            failed=any(not outcome.succeeded for outcome in done.values()),
-            cancelled=any(outcome.kind is OutcomeKind.CANCELLED for outcome in done.values()),
-            crashes={index: count for index, count in crashes.items() if count},
-            tries={index: count for index, count in tries.items() if count},
-            latest={index: max(one.attempt for one in attempts) for index, attempts in ended.items()},
+            done=row.done.runs(),
+            failures=row.failures,
+            cancellations=row.cancellations,
+            crashes=dict(crashes),
+            tries=dict(tries),
+            latest=[(one.task.index, one.count, one.attempt) for one in row.ended],
         )
 
     # ---- leaders write
@@ -173,26 +179,49 @@ class Store:
     def _record(self, term: int, body: events.Record) -> None:
         rows = self.rows
         for result in body.results:
-            task = TaskId("run", result.job_id, result.index)
-            known = rows.results.get(task)
-            if known is not None and known != result:
-                raise Violation(f"{task} has the result {known}, and term {term} writes {result}")
-            rows.results[task] = result
-            rows.recorded_in.setdefault(task, term)
+            self._keep(term, TaskId("run", result.job_id, result.index), result)
+        for block in body.ranges:
+            for result in block.results():
+                self._keep(term, TaskId("run", result.job_id, result.index), result)
         for ended in body.ended:
-            rows.ended[ended.task].setdefault(ended.attempt, ended)
+            self._note_end(ended)
         for finished in body.finished:
             row = rows.jobs[finished.job_id]
             if row.state is not None and row.state is not finished.state:
                 raise Violation(f"job {row.id} is {row.state}, and term {term} calls it {finished.state}")
-            missing = [index for index in range(row.task_count) if TaskId("run", row.id, index) not in rows.results]
+            missing = row.task_count - len(row.done)
             is_unbuilt = row.spec.source is not None and finished.state is not JobState.SUCCEEDED
             ended_early = row.spec.build_only or is_unbuilt
             if missing and not ended_early:
-                raise Violation(f"job {row.id} is called {finished.state} without results of {missing}")
+                raise Violation(f"job {row.id} is called {finished.state} without the results of {missing} tasks")
             if row.state is None:
                 row.state, row.finished_at = finished.state, self.engine.now
                 rows.open.pop(row.id, None)
+
+    def _keep(self, term: int, task: TaskId, result: TaskResult) -> None:
+        rows = self.rows
+        known = rows.results.get(task)
+        if known is not None:
+            if known != result:
+                raise Violation(f"{task} has the result {known}, and term {term} writes {result}")
+            return
+        rows.results[task] = result
+        row = rows.jobs[task.id]
+        if task.index not in row.indexes:
+            raise Violation(f"{task} has a result, and its job has no such task")
+        row.done.add(task.index)
+        cancelled = result.outcome.kind is OutcomeKind.CANCELLED
+        row.cancellations += cancelled
+        row.failures += not (result.outcome.succeeded or cancelled)
+
+    def _note_end(self, ended: events.EndedAttempt) -> None:
+        tasks = [TaskId(ended.task.kind, ended.task.id, ended.task.index + more) for more in range(ended.count)]
+        if ended.attempt in self.rows.ended[tasks[0]]:
+            return
+        for task in tasks:
+            self.rows.ended[task][ended.attempt] = ended
+        if ended.task.kind == "run":
+            self.rows.jobs[ended.task.id].ended.append(ended)
 
     def open_build(self, term: int, command: events.OpenBuild) -> BuildRow:
         """The row of a build key, made where there is none; raises `Superseded`."""

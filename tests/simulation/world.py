@@ -90,16 +90,16 @@ class World:
     @property
     def quiet(self) -> bool:
         """Whether no runner runs and no agent holds anything."""
-        return all(
-            not machine.runs and (machine.agent is None or machine.agent.idle) for machine in self.machines.values()
-        )
+        return all(not one.runners.runs and (one.agent is None or one.agent.idle) for one in self.machines.values())
 
     def _unfinished(self) -> str:
         rows = list(self.store.rows.open.values())
         return f"{len(rows)} jobs never end: {[row.id for row in rows[:9]]}"
 
     def _busy(self) -> str:
-        held = {machine.name: sorted(machine.runs) for machine in self.machines.values() if machine.runs}
+        held = {
+            machine.name: sorted(machine.runners.runs) for machine in self.machines.values() if machine.runners.runs
+        }
         return f"everything has ended, and yet something is held: {held}"
 
     # ---- the fabric
@@ -112,16 +112,14 @@ class World:
 
     # ---- what programs do
 
-    def fate(self, work: RunWork) -> tuple[Outcome, float]:
-        """How a run ends, and after how long."""
-        guest, limits = self.guests[work.job_id], work.limits
+    def fate(self, work: RunWork, index: int) -> tuple[Outcome, float]:
+        """How a task ends, and after how long."""
+        guest, limits = self.guests[work.job_id].at(index), work.limits
         if guest.duration_s > limits.wall_s:
             return Outcome(kind=OutcomeKind.TIMED_OUT, message="past its time limit"), limits.wall_s
         match guest.does:
             case "fails":
                 outcome = exited(1)
-            case "odd ones fail":
-                outcome = exited(work.first % 2)
             case "traps":
                 outcome = Outcome(kind=OutcomeKind.TRAPPED, trap_kind="unreachable")
             case "crashes":
