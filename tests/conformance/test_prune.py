@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conformance.conftest import Make
 from tests.conformance.samples import (
+    MODULE,
     TENANT,
     Adapter,
     building_job,
     built,
+    calls,
     ended,
     finished,
     finished_job,
@@ -22,6 +24,7 @@ from tests.conformance.samples import (
     not_built,
     result,
 )
+from tests.store.commits import count_commits
 
 from wasmgrid.core.errors import JobNotFound
 from wasmgrid.core.job import Artifact, Input, Output, Stdin, StoredSpec
@@ -231,6 +234,28 @@ def test_more_than_a_page_goes(adapter: Adapter) -> None:
         await store.record(term, results=[result(each.id) for each in submitted], finished=ends)
         assert (await store.prune(EVERYTHING)).jobs == 350
         assert await store.latest_id(TENANT) is None
+
+    adapter.run(prune)
+
+
+def test_a_job_of_many_tasks_goes_slice_by_slice(adapter: Adapter) -> None:
+    async def prune(store: Store) -> None:
+        term = await store.lead("s1")
+        many = StoredSpec(array="0-5999", module_sha256=MODULE)
+        job_id = (await store.submit(job(many, task_count=6000))).id
+        await store.record(
+            term,
+            results=[result(job_id, index) for index in range(5000)],
+            ranges=[calls(job_id, 5000, 1000)],
+            ended=[ended(job_id, index=index) for index in range(10)],
+            finished=[finished(job_id, at=ago(100))],
+        )
+        commits = count_commits(store._writer)
+        assert (await store.prune(EVERYTHING)).jobs == 1
+        assert len(commits) >= 3
+        assert (await store.results(TENANT, job_id)).results == []
+        assert await store.task_counts(job_id) == {}
+        assert await store.attempts(TENANT, job_id) == []
 
     adapter.run(prune)
 

@@ -15,9 +15,11 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from tests.conformance.samples import FileAdapter, worker
+from tests.conformance.samples import TENANT, FileAdapter, finished, job, result, worker
 
 from wasmgrid.core.errors import InvalidField, Unavailable
+from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.ranges import Ranges
 from wasmgrid.store import Store
 from wasmgrid.store.migrate import config, upgrade
 from wasmgrid.store.schema import metadata
@@ -87,6 +89,39 @@ def test_a_home_of_before_several_servers_is_upgraded(tmp_path: Path) -> None:
         assert (seen.term, seen.server_id, seen.released) == (7, "s1", False)
         assert seen.age_s > 1e9
         assert await store.try_lead("s2", stale_s=2.5) == 8
+
+    FileAdapter(tmp_path).run(look)
+
+
+def test_a_home_of_before_arrays_is_upgraded(tmp_path: Path) -> None:
+    database = Sqlite(tmp_path / "store" / "db.sqlite3")
+    database.path.parent.mkdir()
+    engine = database.migrations()
+    word = result(1)
+    with engine.begin() as connection:
+        command.upgrade(config(connection), "0002")
+        row = (1, TENANT, "hello", "queued", msgspec.msgpack.encode(job().spec), 1, 5, "", 0)
+        connection.exec_driver_sql(
+            "INSERT INTO jobs (id, tenant, name, state, spec, task_count, submitted_at, message, bytes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+        kept = (1, 0, TENANT, "exited", 1, msgspec.msgpack.encode(word), 10)
+        connection.exec_driver_sql("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", kept)
+        given = ("run", 1, 0, 3, TENANT, "w1", "lost", 5, 0, 0)
+        connection.exec_driver_sql("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", given)
+    engine.dispose()
+
+    async def look(store: Store) -> None:
+        assert await store.result(TENANT, 1) == word
+        assert (await store.results(TENANT, 1)).results == [word]
+        assert await store.task_counts(1) == {"succeeded": 1}
+        (open_job,) = await store.unfinished()
+        assert (open_job.done, open_job.latest) == ([(0, 1)], [(0, 1, 3)])
+        term = await store.lead("s1")
+        assert await store.record(term, results=[word], finished=[finished(1)]) == {1: Ranges([(0, 1)])}
+        assert (await store.job(TENANT, 1)).state is JobState.SUCCEEDED
+        assert (await store.submit(job())).id == 2
 
     FileAdapter(tmp_path).run(look)
 

@@ -9,10 +9,12 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.store.commits import count_commits
 
 from wasmgrid.core.errors import NotFound, Unavailable
 from wasmgrid.store.migrate import upgrade
@@ -58,10 +60,40 @@ async def busy(writer: Writer) -> tuple[threading.Event, asyncio.Task[bool]]:
     return gate, task
 
 
-def count_commits(writer: Writer) -> list[None]:
-    commits: list[None] = []
-    sa.event.listen(writer._engine, "commit", lambda _: commits.append(None))
-    return commits
+@dataclass(frozen=True)
+class Alike:
+    """Notes with which others it was run."""
+
+    kind: str
+    name: str
+    groups: list[list[str]]
+
+    def __call__(self, connection: sa.Connection) -> str:
+        return self.together(connection, [self])[0]
+
+    def together(self, _connection: sa.Connection, operations: Sequence[Alike]) -> list[str]:
+        self.groups.append([each.name for each in operations])
+        return [each.name for each in operations]
+
+
+def test_what_is_alike_goes_together_whatever_is_between(tmp_path: Path) -> None:
+    async def main() -> None:
+        groups: list[list[str]] = []
+        async with opened(tmp_path) as writer:
+            gate, first = await busy(writer)
+            kinds = "abab.ba"  # the dot: a request that is like no other
+            rest = [
+                writer.run(partial(insert, "w") if kind == "." else Alike(kind, f"{kind}{at}", groups))
+                for at, kind in enumerate(kinds)
+            ]
+            tasks = [asyncio.ensure_future(each) for each in rest]
+            await asyncio.sleep(0)
+            gate.set()
+            await first
+            assert await asyncio.gather(*tasks) == ["a0", "b1", "a2", "b3", "w", "b5", "a6"]
+        assert groups == [["a0", "a2"], ["b1", "b3"], ["b5"], ["a6"]]
+
+    asyncio.run(main())
 
 
 def test_requests_that_wait_together_share_a_commit(tmp_path: Path) -> None:

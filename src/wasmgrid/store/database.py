@@ -15,7 +15,7 @@ from wasmgrid.store.prepared import Adder, Prepared
 if TYPE_CHECKING:  # importing a dialect costs a start some 30 ms, and a grid needs one of them
     from sqlalchemy.dialects import postgresql, sqlite
 
-NextIds = Callable[[sa.Connection, int], Sequence[int]]
+NextIds = Callable[[sa.Connection, int], tuple[Sequence[int], int]]
 InsertInto = Callable[[sa.Table], "sqlite.Insert | postgresql.Insert"]  # with ON CONFLICT, which both say alike
 
 
@@ -50,7 +50,7 @@ class Database(Protocol):
         """The value of such a parameter."""
 
     def next_ids(self, table: str) -> NextIds:
-        """Draws numbers for new rows, each given once for ever."""
+        """Draws so many numbers for new rows, each given once for ever, and tells the time, in microseconds."""
 
     def prepare(self) -> None:
         """Before the first connection. Raises `Unavailable`."""

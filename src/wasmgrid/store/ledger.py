@@ -84,7 +84,7 @@ class Ledgers:
 
     def __init__(self, database: Database) -> None:
         given = database.numbers("ids")
-        has_result = sa.exists().where(results.c.job_id == jobs.c.id)
+        has_result = sa.select(results.c.job_id).where(results.c.job_id == jobs.c.id).exists()
         owners = (
             sa.select(
                 jobs.c.id,
@@ -127,12 +127,16 @@ class Ledgers:
             if ledger.is_array and (runs := _joined(spoken[id_], ledger.end)):
                 given = self._list([first << _SPLIT | count for first, count in runs])
                 taken = self._taken.rows(connection, id_, given)
-                ledger.taken = Ranges(taken) if taken else None
+                held = [row for row in taken if row[0] is not None]
+                ledger.taken = Ranges(held) if held else None
         return ledgers
 
 
 def _taken(given: sa.FromClause) -> sa.Select[Any]:
-    """The rows that hold any of these tasks: the last one that begins at or before a run's first, and later ones."""
+    """The rows that hold any of these tasks: the last one that begins at or before a run's first, and later ones.
+
+    An outer join, lest a planner looks through the job's results for each run instead of looking each run up.
+    """
     first, count = given.c.value.bitwise_rshift(_SPLIT), given.c.value.bitwise_and(_LOW)
     before = results.alias("before")
     job = sa.bindparam("job", type_=sa.BigInteger)
@@ -148,7 +152,7 @@ def _taken(given: sa.FromClause) -> sa.Select[Any]:
         row.task_index < first + count,
         row.task_index + row.count > first,
     )
-    return sa.select(row.task_index, row["count"]).select_from(given.join(results, overlaps))
+    return sa.select(row.task_index, row["count"]).select_from(given.outerjoin(results, overlaps))
 
 
 def _joined(runs: list[Run], end: int) -> list[Run]:

@@ -107,8 +107,14 @@ class Postgres:
         """From the table's sequence: servers that draw at the same time get different ones."""
         sequence = sa.func.pg_get_serial_sequence(table, "id")
         many = sa.func.generate_series(1, sa.bindparam("count", type_=sa.Integer)).table_valued("number")
-        draw = Prepared(sa.select(sa.func.nextval(sequence)).select_from(many), _DIALECT, ["count"])
-        return lambda connection, count: [number for (number,) in draw.rows(connection, count)]
+        drawn = sa.select(sa.func.nextval(sequence), sa.literal_column(_NOW)).select_from(many)
+        statement = Prepared(drawn, _DIALECT, ["count"])
+
+        def draw(connection: sa.Connection, count: int) -> tuple[Sequence[int], int]:
+            rows = statement.rows(connection, count)
+            return [number for number, _ in rows], rows[0][1]
+
+        return draw
 
     @property
     def place(self) -> str:

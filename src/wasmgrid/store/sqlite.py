@@ -24,8 +24,9 @@ from wasmgrid.store.schema import Moment
 _NOW = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
 
 BUSY_MS = 2000  # how long a write waits for another process that writes
-_LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = ?"
+_LAST_ID = f"SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?), 0), {_NOW}"  # noqa: S608
 _ROWS_AT_ONCE = 64
+_LOG_PAGES = 8000  # 32 MB of log before it is worked into the file: the same pages are written again and again
 _STEPS = 20_000  # virtual machine instructions between two looks at the clock, some 0.2 ms
 
 _DIALECT = sqlite.dialect(paramstyle="qmark", dbapi=sqlite3)
@@ -86,10 +87,9 @@ class Sqlite:
     def next_ids(table: str) -> NextIds:
         """There is one writer: what it reads of the counter holds until it commits, and its own rows move it on."""
 
-        def draw(connection: sa.Connection, count: int) -> Sequence[int]:
-            last = execute(connection, _DIALECT, _LAST_ID, (table,)).fetchall()
-            first = last[0][0] + 1 if last else 1
-            return range(first, first + count)
+        def draw(connection: sa.Connection, count: int) -> tuple[Sequence[int], int]:
+            ((last, now),) = execute(connection, _DIALECT, _LAST_ID, (table,)).fetchall()
+            return range(last + 1, last + 1 + count), now
 
         return draw
 
@@ -106,7 +106,13 @@ class Sqlite:
 
     def writer(self) -> sa.Engine:
         """One connection that writes: its transactions begin as writers; after a commit they are on the disk."""
-        return self._engine("BEGIN IMMEDIATE", "PRAGMA foreign_keys=ON", "PRAGMA synchronous=FULL")
+        return self._engine(
+            "BEGIN IMMEDIATE",
+            "PRAGMA foreign_keys=ON",
+            "PRAGMA synchronous=FULL",
+            f"PRAGMA wal_autocheckpoint={_LOG_PAGES}",
+            "PRAGMA cache_size=-8000",
+        )
 
     def readers(self, connections: int) -> sa.Engine:
         """Connections that cannot write; each transaction sees one state of the database throughout."""

@@ -46,7 +46,6 @@ class Submissions:
         self._next_ids = database.next_ids(jobs.name)
         self._list = database.number_list
         ids = database.numbers("ids")
-        self._now = database.prepared(sa.select(database.now))
         self._find_key = database.prepared(_find_key, "tenant", "key")
         self._those = database.prepared(sa.select(jobs.c.id).where(jobs.c.id.in_(sa.select(ids.c.value))), "ids")
         self._insert = database.adder(jobs, *_JOB, "message", "bytes", "submitted_at")
@@ -79,8 +78,8 @@ class Submissions:
         """Insert these. Those whose key another server used at the same time are left out, once it has committed."""
         if not given:
             return {}
-        now: int = self._now.rows(connection)[0][0]
-        numbered = dict(zip(self._next_ids(connection, len(given)), given.items(), strict=True))
+        ids, now = self._next_ids(connection, len(given))
+        numbered = dict(zip(ids, given.items(), strict=True))
         names = {id_: named_blobs(each.new.spec) for id_, (_, each) in numbered.items()}
         rows = [
             _row(id_, each, self._sizes_of(connection, names[id_]) if names[id_] else 0, now)

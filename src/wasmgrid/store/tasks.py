@@ -139,12 +139,13 @@ class Samples:
         given = database.numbers("indexes")
         self._list = database.number_list
         index = given.c.value
-        row = sa.and_(results.c.job_id == _job, results.c.task_index == _row_of(index))
+        at_index = sa.and_(_of_job, results.c.task_index == _row_of(index))
+        row = sa.and_(at_index, results.c.task_index + results.c["count"] > index)
         self._ends = database.prepared(_ends, "job_id")
         self._rows = database.prepared(
-            sa.select(results.c.result)
-            .select_from(given.join(results, row))
-            .where(results.c.tenant == sa.bindparam("tenant"), results.c.task_index + results.c["count"] > index),
+            sa.select(results.c.result).select_from(
+                given.outerjoin(results, row)
+            ),  # inner, a planner may turn it round
             "tenant",
             "job_id",
             "indexes",
@@ -158,7 +159,7 @@ class Samples:
         width = high - low + 1
         indexes = sorted({low + at * width // n for at in range(n)} | {high})
         rows = self._rows.rows(connection, tenant, job_id, self._list(indexes))
-        return [stats_of(bytes(packed)) for (packed,) in rows]
+        return [stats_of(bytes(packed)) for (packed,) in rows if packed is not None]
 
 
 def joined(rows: Iterator[Any]) -> Iterator[Run]:
