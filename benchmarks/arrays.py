@@ -13,7 +13,7 @@ from benchmarks.peers.roster import BARE, OURS, RAY
 SMALL = (
     replace(OURS, counts={"small": 50_000}),
     replace(BARE, counts={"small": 15_000}),
-    replace(RAY, counts={"small": 4000}),
+    replace(RAY, counts={"small": 3000}),
 )
 COMPUTE = replace(OURS, counts={"compute": 2000}), replace(BARE, counts={"compute": 600})
 

@@ -22,7 +22,7 @@ from benchmarks.figures import CACHE
 from benchmarks.grid import ROOT, show
 
 BEFORE = "b5c0ae7"  # the last commit without chunks
-ROUNDS = 3
+ROUNDS = 2
 NAMES = ("clients", "latency")
 TIMEOUT_S = 600.0
 _COMMAND = "import sys\nfrom wasmgrid.cli.main import main\nsys.exit(main())\n"

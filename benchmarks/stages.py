@@ -2,7 +2,8 @@
 
 Server and agent are sampled while they work; a runner is too confined for that. A sample belongs to the innermost of
 our functions on the stack, with all that it calls in libraries and in C. Threads that wait are left out, and what an
-event loop does between our functions is the rest of the process's CPU time: sockets, timers, wake-ups. For a quiet machine.
+event loop does between our functions is the rest of the process's CPU time: sockets, timers, wake-ups.
+For a quiet machine.
 """
 
 from __future__ import annotations
