@@ -17,6 +17,7 @@ from wasmgrid.core.errors import DigestMismatch, InvalidField
 from wasmgrid.core.limits import MB
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.worker.modules import ModuleCache
+from wasmgrid.worker.precompile import precompile
 from wasmgrid.worker.task import PreparedModule
 
 pytestmark = pytest.mark.timeout(120)
@@ -227,7 +228,7 @@ def test_cancelling_ends_the_compiler(tmp_path: Path) -> None:
 
 
 def test_the_oldest_go_when_it_is_full_but_not_what_is_held(tmp_path: Path) -> None:
-    padding = "x" * 60_000
+    padding = "x" * 5_000
     modules = [bytes(wasmtime.wat2wasm(f'(module (memory 1) (data "{n}{padding}"))')) for n in range(9)]
     cache = ModuleCache(tmp_path, keep_bytes=MB // 4)
 
@@ -249,3 +250,59 @@ def test_the_directory_is_private(tmp_path: Path) -> None:
     ModuleCache(tmp_path / "cache")
     assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
     assert (tmp_path / "cache/key").stat().st_mode & 0o077 == 0
+
+
+def many_functions(count: int) -> bytes:
+    """A module that takes a while to compile."""
+    body = "(i32.add (i32.mul (local.get 0) (i32.const 7777)) (i32.xor (local.get 0) (i32.const 123456)))"
+    functions = "".join(f'(func (export "f{number}") (param i32) (result i32) {body})' for number in range(count))
+    return bytes(wasmtime.wat2wasm(f'(module (func (export "_start")) {functions})'))
+
+
+def test_what_was_built_here_is_compiled_once_and_before_anyone_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[bool] = []
+
+    async def counted(*files: Path, metered: bool, memory_mb: int, cpu_s: int) -> Outcome | None:
+        compiled.append(metered)
+        return await precompile(*files, metered=metered, memory_mb=memory_mb, cpu_s=cpu_s)
+
+    async def nowhere(_: Path) -> None:
+        raise AssertionError("it is here")
+
+    async def test() -> None:
+        wasm = many_functions(5_000)
+        sha256, cache = sha256_hex(wasm), ModuleCache(tmp_path)
+        await cache.add(sha256, wasm)
+        cache.prepare(sha256)
+        assert cache.pin(sha256) is None
+        found = await asyncio.gather(*[get(cache, nowhere, sha256) for _ in range(8)])
+        assert all(isinstance(one, PreparedModule) and one.module_cached for one in found)
+        assert compiled == [False]
+        assert all(isinstance(one, PreparedModule) and one.precompile_cached for one in found)
+        metered = await asyncio.gather(*[get(cache, nowhere, sha256, metered=True) for _ in range(8)])
+        assert len({one.path for one in (*found, *metered) if isinstance(one, PreparedModule)}) == 2
+        assert compiled == [False, True]
+        pinned = cache.pin(sha256)
+        assert pinned is not None
+        assert pinned in found
+        cache.unpin(sha256)
+        await cache.close()
+
+    monkeypatch.setattr("wasmgrid.worker.modules.precompile", counted)
+    asyncio.run(test())
+
+
+def test_preparing_what_is_gone_is_no_error(tmp_path: Path) -> None:
+    async def test() -> None:
+        cache = ModuleCache(tmp_path)
+        cache.prepare(SHA256)
+        cache.prepare(sha256_hex(b"another"))
+        await asyncio.sleep(0)
+        await cache.close()
+        cache.prepare(SHA256)
+        await asyncio.gather(*cache._preparing)
+        assert cache.pin(SHA256) is None
+
+    asyncio.run(test())
