@@ -96,6 +96,8 @@ def outcome_hint(job: Job, result: Result) -> str | None:
             return f"take it home: wasmgrid repro {job.id}"
         case "build_failed":
             return f"again: wasmgrid logs --build {job.id}"
+        case "rejected" if spec.function is not None:
+            return None  # the message says what would fit
         case "lost" | "rejected":
             return f"why: wasmgrid why {job.id}"
         case _:
