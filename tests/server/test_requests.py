@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import structlog
 from tests.server.bench import MODULE, TOKEN, Bench, bench, check_problem
 
 from wasmgrid.core import errors
@@ -105,6 +106,8 @@ def test_pages_that_are_not_there_and_methods_that_are_not_meant(tmp_path: Path)
 
 
 def test_a_bug_is_an_incident_that_tells_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.reset_defaults()  # a server that was started in this process logs elsewhere
+
     @with_bench(tmp_path)
     async def _(grid: Bench) -> None:
         def burst() -> None:
