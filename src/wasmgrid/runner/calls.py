@@ -90,8 +90,9 @@ class Calls:
             batch.call_all()
         finally:
             watch.end()
-            if run.isolate or run.mounts or run.copies or run.stdin_file:
-                self.drop()  # what it has open goes with this run
+            has_files = run.mounts or run.copies or run.stdin_file
+            if run.isolate or has_files or watch.reason is not None:
+                self.drop()  # what it has open goes with this run; or it was stopped, though between two calls
 
 
 class _Batch:
