@@ -79,6 +79,11 @@ def test_results_come_in_the_order_of_recording_while_the_job_runs(adapter: Adap
             seen, cursor = seen + spans(page.results), page.cursor
         await store.record(term, ranges=[calls(job_id, 10, 20)], finished=[finished(job_id)])
         while (page := await store.results(TENANT, job_id, after=cursor, limit=2)).results:
+            assert page.seqs[-1] == page.cursor
+            assert (
+                spans((await store.results(TENANT, job_id, after=page.seqs[0])).results)[: len(page.seqs) - 1]
+                == (spans(page.results)[1:])
+            )
             seen, cursor = seen + spans(page.results), page.cursor
         assert seen == [(7, 1), (3, 1), (90, 1), (41, 1), (5, 1), (2, 1), (60, 1), (10, 20)]
         assert (await store.results(TENANT, job_id, after=cursor)).cursor == cursor

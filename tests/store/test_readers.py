@@ -50,6 +50,18 @@ def test_a_query_past_its_time_limit_is_interrupted(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_prepared_query_is_interrupted_likewise(tmp_path: Path) -> None:
+    rows = Sqlite.prepared(sa.text(ENDLESS))
+
+    async def main() -> None:
+        async with opened(tmp_path) as reading:
+            with pytest.raises(TimedOutWaiting):
+                await reading.run(rows.rows, time_limit_s=0.1)
+            assert await reading.run(one) == 1
+
+    asyncio.run(main())
+
+
 def test_endless_queries_hold_up_others_no_longer_than_their_limit(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as reading:

@@ -76,7 +76,9 @@ class Lines:
         service = self.service
         while True:
             page = await service.store.results(service.tenant, job_id, after=after, limit=ROWS, failed=self.failed)
-            lines = (line for each in page.results for line in self._lines(each, after))
+            before = [after, *page.seqs]
+            rows = zip(page.results, before, page.seqs, strict=False)
+            lines = (line for each, low, seq in rows for line in self._lines(each, low, seq))
             for piece in _pieces(lines):
                 yield piece, after
                 await asyncio.sleep(0)  # others have their turn between two pieces of a long page
@@ -85,14 +87,16 @@ class Lines:
                 return
             after = page.cursor
 
-    def _lines(self, each: TaskResult | TaskRange, seq: int) -> Iterator[bytes]:
-        """The lines of one row."""
+    def _lines(self, each: TaskResult | TaskRange, before: int, seq: int) -> Iterator[bytes]:
+        """The lines of one row. Behind the last of several is the row; who stops within it is given it again."""
+        last = each.index if isinstance(each, TaskResult) else each.first + each.count - 1
         if self.values and isinstance(each, TaskRange) and each.values:
             for index, value in enumerate(each.values.split(b"\n"), each.first):
-                yield b'{"index":%d,"seq":%d,"return_value":%b}\n' % (index, seq, value)
+                behind = seq if index == last else before
+                yield b'{"index":%d,"seq":%d,"return_value":%b}\n' % (index, behind, value)
             return
         for result in each.results() if isinstance(each, TaskRange) else (each,):
-            yield self._one(result, seq)
+            yield self._one(result, seq if result.index == last else before)
 
     def _one(self, result: TaskResult, seq: int) -> bytes:
         if self.values and result.return_value is not None:

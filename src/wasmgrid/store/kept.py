@@ -141,4 +141,18 @@ def _one(kept: _Kept, job_id: int, index: int, value: str | None) -> TaskResult:
 
 
 def _stats(kept: _Stats) -> Stats:
-    return Stats(**msgspec.structs.asdict(kept))
+    return Stats(
+        queue_ms=kept.queue_ms,
+        build_ms=kept.build_ms,
+        fetch_ms=kept.fetch_ms,
+        precompile_ms=kept.precompile_ms,
+        instantiate_ms=kept.instantiate_ms,
+        wall_ms=kept.wall_ms,
+        cpu_ms=kept.cpu_ms,
+        peak_memory_bytes=kept.peak_memory_bytes,
+        output_bytes=kept.output_bytes,
+        fuel_used=kept.fuel_used,
+        module_cached=kept.module_cached,
+        precompile_cached=kept.precompile_cached,
+        cpu_enforced=kept.cpu_enforced,
+    )

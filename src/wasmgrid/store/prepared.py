@@ -37,7 +37,11 @@ class Prepared:
 
     def rows(self, connection: sa.Connection, *values: Any) -> list[Values]:
         """All rows that it gives."""
-        return execute(connection, self._dialect, self._sql, self._placed(values)).fetchall()  # type: ignore[no-any-return]
+        found = execute(connection, self._dialect, self._sql, self._placed(values))
+        try:
+            return found.fetchall()  # type: ignore[no-any-return]
+        except Exception as error:
+            raise _told(error, connection, self._dialect, self._sql) from error
 
     def change(self, connection: sa.Connection, *values: Any) -> int:
         """How many rows it changed."""

@@ -105,9 +105,13 @@ class OpenJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResultsPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Results in the order of recording. `cursor` is what `after` is for what follows, at once or once it is there."""
+    """Results in the order of recording. `cursor` is what `after` is for what follows, at once or once it is there.
+
+    `seqs` are the cursors behind each of them.
+    """
 
     results: list[TaskResult | TaskRange]
+    seqs: list[int]
     cursor: int
 
 

@@ -73,16 +73,18 @@ def in_order(
     query = _by_seq.where(FAILED) if failed else _by_seq
     given = {"tenant": tenant, "job_id": job_id, "after": after, "limit": limit}
     found: list[TaskResult | TaskRange] = []
+    seqs: list[int] = []
     size = 0
     for row in stream(connection, query, given):
         found.append(unpack(*_packed(row, job_id)))
-        after = row.seq
+        seqs.append(row.seq)
         size += len(row.result)
         if size > PAGE_BYTES:
-            return ResultsPage(results=found, cursor=after)
+            return ResultsPage(results=found, seqs=seqs, cursor=seqs[-1])
+    after = seqs[-1] if seqs else after
     if failed and len(found) < limit:  # what did not fail need not be looked at again
         after = max(after, connection.execute(_last_seq, {"job_id": job_id}).scalar() or 0)
-    return ResultsPage(results=found, cursor=after)
+    return ResultsPage(results=found, seqs=seqs, cursor=after)
 
 
 def by_index(
