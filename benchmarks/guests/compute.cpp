@@ -62,7 +62,7 @@ static double energy() {
 }
 
 int main(int count, char **words) {
-    const long steps = count > 2 ? std::atol(words[2]) : 50000;
+    const long steps = count > 2 ? std::atol(words[2]) : 82000;
     for (long step = 0; step < steps; ++step)
         advance(0.01);
     std::printf("%s %.9f\n", count > 1 ? words[1] : "", energy());

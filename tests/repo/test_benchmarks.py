@@ -62,9 +62,10 @@ def test_a_wrong_output_is_seen() -> None:
     assert good(work, [b"hello 7\n", b"hello 7\n"]) == 1
 
 
-def test_a_peer_leaves_nothing_behind() -> None:
+def test_a_peer_runs_what_it_is_given_and_leaves_nothing_behind() -> None:
     with Peer(BARE.name, BARE.argv) as peer:
-        peer.run(module("small.rs"), None, 8)
+        for guest in ("small.rs", "compute.cpp"):
+            peer.run(module(guest), None, 8)
         folder = Path(peer._folder)
         assert any(folder.iterdir())
     assert not folder.exists()
