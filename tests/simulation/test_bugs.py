@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_there_are_enough_bugs_in_the_conversation_and_in_the_scheduler() -> None:
     paths = [edit.path for name in NAMES for edit in read(name).edits]
-    assert len(NAMES) >= 10
-    assert sum(path.startswith("protocol/") for path in paths) >= 5
+    assert len(NAMES) >= 28
+    assert sum(path.startswith("protocol/") for path in paths) >= 18
     assert any(path.startswith("scheduling/") for path in paths)
     assert all(read(name).within <= 5 * BLOCK for name in NAMES), "these seeds are known to hold without the bug"
 
