@@ -12,6 +12,12 @@ def _answer(text: str, *, at: int) -> tuple[str, str]:
     return f'(data (i32.const {at}) "{data}")', f"(return (i64.const {packed}))"
 
 
+def _digit(code: str) -> str:
+    """Answers with the number that `code` leaves."""
+    store = f"(i32.store8 (i32.const {AT}) (i32.add (i32.const 48) {code}))"
+    return f"{store} (i32.store8 (i32.const {AT - 1}) (i32.const 61)) (return (i64.const {(AT - 1) << 32 | 2}))"
+
+
 def callee(*, initialize: str = "", start: str = "") -> str:
     """Answers `[x]` with `=[x]`; a string's first letter asks for something else, see the source."""
     fail_data, fail = _answer("!it went wrong", at=1024)
@@ -31,13 +37,13 @@ def callee(*, initialize: str = "", start: str = "") -> str:
         "p": "(call $print (i32.const 1))",
         "e": "(call $print (i32.const 2))",
         "w": "(call $touch)",
-        # one page more each time; a refusal kills it
+        # the errno of opening /in/data
+        "r": _digit("(call $read)"),
+        # 64 pages more each time; a refusal kills it
         "g": "(if (i32.eq (memory.grow (i32.const 64)) (i32.const -1)) (then unreachable))",
         # how many calls this instance has seen
-        "c": f"(i32.store8 (i32.const {AT}) (i32.add (i32.const 48) (global.get $calls)))"
-        f"(i32.store8 (i32.const {AT - 1}) (i32.const 61)) (return (i64.const {(AT - 1) << 32 | 2}))",
-        "i": f"(i32.store8 (i32.const {AT}) (i32.add (i32.const 48) (global.get $ready)))"
-        f"(i32.store8 (i32.const {AT - 1}) (i32.const 61)) (return (i64.const {(AT - 1) << 32 | 2}))",
+        "c": _digit("(global.get $calls)"),
+        "i": _digit("(global.get $ready)"),
     }
     switch = "\n".join(
         f"(if (i32.eq (local.get $letter) (i32.const {ord(letter)})) (then {code}))" for letter, code in cases.items()
@@ -51,13 +57,16 @@ def callee(*, initialize: str = "", start: str = "") -> str:
       (memory (export "memory") 4)
       {fail_data} {unfit_data} {senseless_data} {lines_data}
       (data (i32.const 1400) "\70\05\00\00\06\00\00\00") (data (i32.const 1392) "said\21\0a")
-      (data (i32.const 1500) "out/left")
+      (data (i32.const 1500) "out/left") (data (i32.const 1520) "data")
       (global $calls (mut i32) (i32.const 0)) (global $ready (mut i32) (i32.const 0))
       (func $print (param $to i32)
         (drop (call $fd_write (local.get $to) (i32.const 1400) (i32.const 1) (i32.const 1600))))
       (func $touch
         (drop (call $path_open (i32.const 3) (i32.const 0) (i32.const 1500) (i32.const 8)
           (i32.const 1) {rights} (i32.const 0) (i32.const 1600))))
+      (func $read (result i32)
+        (call $path_open (i32.const 4) (i32.const 0) (i32.const 1520) (i32.const 4)
+          (i32.const 0) (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 1600)))
       (func (export "_initialize") (global.set $ready (i32.const 7)) {initialize})
       (func $begin {start}) (start $begin)
       (func (export "wasmgrid_alloc") (param i32) (result i32) (i32.const {AT}))

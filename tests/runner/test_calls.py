@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.runner.bench import Bench, Ran
+from tests.runner.bench import Bench, Guest, Ran, file_input
 from tests.runner.callee import callee
 
 from wasmgrid.core.outcome import Outcome, OutcomeKind
@@ -168,6 +169,44 @@ def test_stop_ends_the_call_that_runs_and_gives_back_the_rest(bench: Bench) -> N
     ran = bench.wait(work())
     assert [(r.index, r.outcome) for r in ran.reports] == [(6, CANCELLED)]
     assert (values(ran), ran.rest) == ({5: "[1]"}, [(7, 2)])
+
+
+def test_a_stop_between_two_calls_does_not_meet_the_next_run(bench: Bench) -> None:
+    async def work(job_id: int) -> Ran:
+        lines = b"\n".join(b"[%d]" % n for n in range(50_000))
+        given: dict[str, Any] = {
+            "function": "f",
+            "job_id": job_id,
+            "count": 50_000,
+            "lines": lines,
+            "use": "call",
+            "array": True,
+        }
+        task = await bench.task(callee(), **given)
+        running = asyncio.create_task(bench.run_chunk(task))
+        async with asyncio.timeout(20):
+            while bench.runners.current(task.attempt) is None:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0)
+        bench.runners.stop(task.attempt, CANCELLED)
+        return await running
+
+    for job_id in range(10, 15):
+        ran = bench.wait(work(job_id))
+        assert len(values(ran)) + sum(count for _, count in ran.rest) + len(ran.reports) >= 50_000
+        assert values(call(bench, "[1]", job_id=job_id)) == {10: "[1]"}
+
+
+def test_another_jobs_task_ends_the_instance(bench: Bench) -> None:
+    assert values(call(bench, '["c"]', '["c"]', job_id=20)) == {10: "1", 11: "2"}
+    assert bench.run(Guest().exit(4)).outcome.exit_code == 4
+    assert values(call(bench, '["c"]', job_id=20)) == {10: "1"}
+
+
+def test_inputs_are_there_for_calls_of_every_chunk(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"input")
+    inputs = [(file_input("/in/data"), tmp_path / "data")]
+    for _ in range(2):
+        assert values(call(bench, '["c"]', '["r"]', job_id=21, inputs=inputs)) == {10: "1", 11: "0"}  # an errno
 
 
 NUMBERS = """(module
