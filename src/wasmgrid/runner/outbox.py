@@ -8,10 +8,11 @@ import select
 import threading
 import time
 
+from wasmgrid.core.work import CHUNK_S
 from wasmgrid.runner.frames import Channel, End, Ended, Returns, encode
 from wasmgrid.runner.meter import Meter
 
-WAIT_S = 0.008
+WAIT_S = CHUNK_S  # each frame is a message, a commit and an answer: one for a chunk is enough
 _FULL_BYTES = 64 << 10
 _MOST_UNSENT_BYTES = 4 << 20  # an agent that takes nothing is waited for from here on
 
