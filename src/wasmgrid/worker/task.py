@@ -127,7 +127,7 @@ class RangeReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OnResults = Callable[[list[RunnerReport], list[RangeReport]], None]
-"""Told on the event loop, within some 10 ms of their end, many at a time."""
+"""Told on the event loop, within some 50 ms of their end, many at a time."""
 
 
 class Current(msgspec.Struct, frozen=True):
