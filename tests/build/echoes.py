@@ -36,25 +36,27 @@ package main
 
 type Rows [][]int64
 
-func echo(a int8, b uint64, c int64, d float32, e float64, f bool, g string, h []float64, i Rows, j []string) (int8, uint64,
-	int64, float32, float64, bool, string, []float64, Rows, []string) {
+func echo(a int8, b uint64, c int64, d float32, e float64, f bool, g string, h []float64, i Rows, j []string) (
+	int8, uint64, int64, float32, float64, bool, string, []float64, Rows, []string) {
 	return a, b, c, d, e, f, g, h, i, j
 }
 """
 
 ZIG = """\
-fn echo(a: i8, b: u64, c: i64, d: f32, e: f64, f: bool, g: []const u8, h: []const f64, i: []const []const i64,
-    j: []const []const u8) struct { i8, u64, i64, f32, f64, bool, []const u8, []const f64, []const []const i64, []const []const u8 } {
+const Rows = []const []const i64;
+const Texts = []const []const u8;
+const All = struct { i8, u64, i64, f32, f64, bool, []const u8, []const f64, Rows, Texts };
+
+fn echo(a: i8, b: u64, c: i64, d: f32, e: f64, f: bool, g: []const u8, h: []const f64, i: Rows, j: Texts) All {
     return .{ a, b, c, d, e, f, g, h, i, j };
 }
 """
 
-# C gives one value, so it has a function per kind.
+# C gives one value, so it has a function per kind; a list that it may change comes back.
 C = """\
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 typedef double real;
 int8_t a(int8_t x) { return x; }
 uint64_t b(uint64_t x) { return x; }
@@ -67,9 +69,4 @@ void h(real *xs, size_t n) { (void)xs, (void)n; }
 static void j(const char **words, int n) { (void)words, (void)n; }
 """
 
-ECHOES = {
-    "rust": ({"echo.rs": RUST}, "echo"),
-    "cpp": ({"echo.cpp": CPP}, "echo"),
-    "go": ({"echo.go": GO}, "echo"),
-    "zig": ({"echo.zig": ZIG}, "echo"),
-}
+ECHOES = {"rust": {"echo.rs": RUST}, "cpp": {"echo.cpp": CPP}, "go": {"echo.go": GO}, "zig": {"echo.zig": ZIG}}

@@ -42,15 +42,13 @@ def unclear(language: str, wanted: Wanted) -> str:
 
 
 def _parameter(language: str, wanted: Wanted, type_name: str) -> str:
-    """`its parameter p`, as it is written where its type is."""
-    last = re.findall(r"\w+", type_name)
+    """`its parameter p`, as it is written where its type is; where it has another name for it, any."""
     found = [each for each in functions(language, wanted.files[wanted.entry]) if each.name == wanted.name]
-    written = [
-        part
-        for each in found
-        for part in each.parameters
-        if last and re.search(rf"\b{last[0 if '<' in type_name else -1]}\b", part)
-    ]
+    parts = [part for each in found for part in each.parameters]
+    whole = [part for part in parts if "".join(type_name.split()) in "".join(part.split())]
+    names = re.findall(r"\w+", type_name)
+    like = [part for part in parts if names and re.search(rf"\b{names[-1]}\b", part)]
+    written = whole or like
     return f"its parameter `{_short(written[0])}`" if written else "a parameter"
 
 

@@ -69,7 +69,7 @@ class _Reader:
             return self._known[self._number()]
         if char == "P":
             to = self.type()
-            made = Type(name=f"{to.name} *", to=to)
+            made = Type(name=to.name + ("*" if to.name.endswith("*") else " *"), to=to)
         elif char in _QUALIFIERS:
             made = self._qualified(char)
         elif char == "F":
@@ -103,9 +103,9 @@ class _Reader:
         while self._text[self._at : self._at + 1] in _QUALIFIERS:
             qualifiers.append(_QUALIFIERS[self._next()])
         of = self.type()
-        shown = f"{of.name}{'' if of.to is None else ' '}" if of.to else of.name
-        name = f"{shown}{' '.join(qualifiers)}" if of.to else f"{' '.join(qualifiers)} {of.name}"
-        return Type(name=name, const="const" in qualifiers, to=of.to or None, takes=of.takes, gives=of.gives)
+        words = " ".join(qualifiers)
+        name = f"{of.name}{words}" if of.to is not None else f"{words} {of.name}"
+        return Type(name=name, const="const" in qualifiers, to=of.to, takes=of.takes, gives=of.gives)
 
     def _function(self) -> Type:
         gives = self.type()

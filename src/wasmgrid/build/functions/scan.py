@@ -9,7 +9,8 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
-_MOST_CHARS = 1 << 20
+_MOST_CHARS = 1 << 18
+_MOST_PARAMETERS_CHARS = 4000
 _MOST_SHOWN = 20
 _CONTROL = {
     "if",
@@ -25,11 +26,14 @@ _CONTROL = {
     "__attribute__",
 }
 # Comments and literals, which hide brackets and names. A `'` is Rust's lifetime too: a literal is short.
+# One that is not closed ends with its line or the text, so that no text is read twice.
 _HIDDEN = re.compile(
-    r"//[^\n]*|/\*(?:[^*]|\*(?!/))*+\*/|\"(?:[^\"\\\n]|\\.)*+\"|`[^`]*+`|'(?:[^'\\\n]|\\[^\n]{1,10})'", re.DOTALL
+    r"//[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?|\"(?:[^\"\\\n]|\\.)*+\"?|`[^`]*+`?|'(?:[^'\\\n]|\\[^\n]{1,10})'", re.DOTALL
 )
 _DEFINITIONS = {
-    "rust": re.compile(r"\bfn\s{1,9}([A-Za-z_]\w{0,200})[^({;]{0,400}?\("),
+    "rust": re.compile(
+        r"\bfn\s{1,9}([A-Za-z_]\w{0,200})\s{0,9}(?:<(?:->|[^<>;{]|<[^<>;{]{0,100}>){0,200}+>)?\s{0,9}\("
+    ),
     "zig": re.compile(r"\bfn\s{1,9}([A-Za-z_]\w{0,200})\s{0,9}\("),
     "go": re.compile(r"^func\s{1,9}([A-Za-z_]\w{0,200})\s{0,9}(?:\[[^\]]{0,200}\])?\(", re.MULTILINE),
     "c": re.compile(r"\b([A-Za-z_]\w{0,200})\s{0,9}\("),
@@ -51,19 +55,21 @@ def functions(language: str, content: bytes) -> list[Found]:
     """The functions at the top level of a text, in its order; of a very long one those at its beginning."""
     raw = content[:_MOST_CHARS].decode("utf-8", "replace")
     text = _HIDDEN.sub(_blank, raw)
+    if language in {"c", "cpp"}:
+        text = re.sub(r"^[ \t]*#(?:[^\n\\]|\\.)*+", _blank, text, flags=re.MULTILINE | re.DOTALL)
     places, depths = _blocks(text)
+    closings = _closings(text)
     found = []
     for match in _DEFINITIONS[language].finditer(text):
-        if depths[bisect_right(places, match.start(1)) - 1] or match[1] in _CONTROL:
+        end = closings.get(match.end() - 1)
+        if end is None or match[1] in _CONTROL or depths[bisect_right(places, match.start(1)) - 1]:
             continue
-        end = _closing(text, match.end() - 1)
         rest = text[end + 1 : end + 400]
         if language in {"c", "cpp"} and not re.match(r"[^;={},()]{0,200}\{", rest):
             continue
         result = re.match(r"[^{;]*", rest)
-        found.append(
-            Found(name=match[1], parameters=_parts(text[match.end() : end]), result=result[0].strip() if result else "")
-        )
+        parameters = text[match.end() : end] if end - match.end() <= _MOST_PARAMETERS_CHARS else ""
+        found.append(Found(name=match[1], parameters=_parts(parameters), result=result[0].strip() if result else ""))
     return found
 
 
@@ -83,25 +89,29 @@ def _blocks(text: str) -> tuple[list[int], list[int]]:
     """Where blocks begin and end, and the depth from there on; namespaces and `extern "C"` do not count."""
     places, depths = [0], [0]
     counted: list[int] = []
+    depth = 0
     for match in re.finditer(r"[{}]", text):
         at = match.start()
         if match[0] == "{":
             counted.append(0 if _TRANSPARENT.search(text[max(0, at - 220) : at]) else 1)
+            depth += counted[-1]
         elif counted:
-            counted.pop()
+            depth -= counted.pop()
         places.append(at)
-        depths.append(depths[-1] + counted[-1] if match[0] == "{" else sum(counted))
+        depths.append(depth)
     return places, depths
 
 
-def _closing(text: str, at: int) -> int:
-    """Where the bracket that opens at `at` is closed, or the text's end."""
-    depth = 0
-    for place in range(at, len(text)):
-        depth += (text[place] in "([{") - (text[place] in ")]}")
-        if depth == 0:
-            return place
-    return len(text)
+def _closings(text: str) -> dict[int, int]:
+    """Where every bracket that is opened is closed."""
+    opened: list[int] = []
+    found = {}
+    for match in re.finditer(r"[()\[\]{}]", text):
+        if match[0] in "([{":
+            opened.append(match.start())
+        elif opened:
+            found[opened.pop()] = match.start()
+    return found
 
 
 def _parts(inside: str) -> list[str]:

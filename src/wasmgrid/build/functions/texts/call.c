@@ -396,6 +396,34 @@ void wasmgrid_put_signed(long long value) {
     wasmgrid_put_unsigned(value < 0 ? 0 - (unsigned long long)value : (unsigned long long)value);
 }
 
+/* Few digits, as most numbers have: the quotient of two exact integers is the number that these digits are read as. */
+static bool put_plain(double value, bool narrow) {
+    double power = 1;
+    for (int digits = 1; digits <= 15; digits++) {
+        power *= 10;
+        double scaled = rint(value * power);
+        if (fabs(scaled) >= 9007199254740992.0)
+            return false;
+        if (scaled / power != value && !narrow)
+            continue;
+        char made[32], *at = made + sizeof made - 1;
+        unsigned long long left = (unsigned long long)fabs(scaled);
+        *at = 0;
+        for (int i = 0; i <= digits || left > 0; i++, left /= 10) {
+            if (i == digits)
+                *--at = '.';
+            *--at = (char)('0' + left % 10);
+        }
+        if (value < 0)
+            *--at = '-';
+        if (narrow && strtof(at, NULL) != (float)value)
+            continue;
+        put(at);
+        return true;
+    }
+    return false;
+}
+
 /* The shortest digits that are read as the same number again. */
 static void put_float(double value, int least, int most, bool narrow) {
     if (!isfinite(value)) {
@@ -409,6 +437,8 @@ static void put_float(double value, int least, int most, bool narrow) {
         put(".0");
         return;
     }
+    if (fabs(value) >= 1e-5 && fabs(value) < 1e15 && put_plain(value, narrow))
+        return;
     char made[40];
     for (int precision = least; precision <= most; precision++) {
         snprintf(made, sizeof made, "%.*g", precision, value);

@@ -27,7 +27,7 @@ struct type {
 template <typename T>
 constexpr bool is_integer = std::is_integral_v<T> && !std::is_same_v<T, bool> && !std::is_same_v<T, char> &&
                             !std::is_same_v<T, wchar_t> && !std::is_same_v<T, char16_t> && !std::is_same_v<T, char32_t> &&
-                            sizeof(T) <= 8;
+                            !std::is_same_v<T, __int128> && !std::is_same_v<T, unsigned __int128>;
 
 template <typename T>
 std::string name_of_integer() {
@@ -281,8 +281,8 @@ void perform(R (*function)(A...), std::index_sequence<I...>) {
 
 template <typename R, typename... A>
 void perform(R (*function)(A...)) {
-    using checked [[maybe_unused]] = std::tuple<result<std::remove_cv_t<std::remove_reference_t<R>>>, parameter<A>...>;
-    checked all;
+    (void)result<std::remove_cv_t<std::remove_reference_t<R>>>{};
+    ((void)parameter<A>{}, ...);
 #if __cpp_exceptions
     try {
         perform(function, std::index_sequence_for<A...>{});
