@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Router, get, post
+from litestar import Router, delete, get, post
 from litestar.connection import Request
 from litestar.params import QueryParameter
 from litestar.response import Response
@@ -86,6 +86,13 @@ async def cancel(job: JobRef, service: Svc) -> JobView:
     return await service.cancel(job)
 
 
+@delete("/{job:str}", status_code=204, summary="Forget a job", responses=problems(404, 422))
+async def forget(job: JobRef, service: Svc) -> None:
+    """Delete a finished job with its results, for good; its files go with the next prune."""
+    row = await service.find(job)
+    await service.store.forget(service.tenant, row.id)
+
+
 async def _decode(body: bytes) -> JobSpec:
     if len(body) > THREAD_BYTES:
         return await asyncio.to_thread(strict_json.decode, body, JobSpec)
@@ -129,4 +136,4 @@ def _parse_cursor(cursor: str | None) -> int | None:
     return int(cursor)
 
 
-router = Router(path="/v1/jobs", route_handlers=[submit, list_jobs, show, cancel], tags=["jobs"])
+router = Router(path="/v1/jobs", route_handlers=[submit, list_jobs, show, cancel, forget], tags=["jobs"])

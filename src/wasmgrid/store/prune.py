@@ -150,18 +150,12 @@ class Pruner:
                 went += len(condemned)
             elif condemned:
                 if delete is delete_jobs:
-                    await self._empty(condemned)
+                    await _empty(self._writer, condemned)
                 went += await self._writer.run(_deletion(delete, condemned))
             if len(condemned) < len(rows):
                 break
             cursor |= {"at": rows[-1].at, "key": rows[-1].key}
         return went
-
-    async def _empty(self, job_ids: Sequence[int]) -> None:
-        """Take away most of what hangs on these jobs, slice by slice: other writes go between."""
-        for some in _slices:
-            while await self._writer.run(partial(_delete_slice, some, job_ids)) == SLICE:
-                pass
 
     async def _orphans(self) -> tuple[int, int]:
         """Remove the blobs that no row names; returns how many, and their bytes."""
@@ -188,6 +182,19 @@ class Pruner:
 
     def _ago(self, seconds: float) -> datetime:
         return max(EPOCH, self._now - timedelta(seconds=min(seconds, 1e9)))
+
+
+async def forget(writer: Writer, job_id: int) -> None:
+    """Delete one finished job with all that hangs on it; its blobs go with the next prune."""
+    await _empty(writer, [job_id])
+    await writer.run(_deletion(delete_jobs, [job_id]))
+
+
+async def _empty(writer: Writer, job_ids: Sequence[int]) -> None:
+    """Take away most of what hangs on these jobs, slice by slice: other writes go between."""
+    for some in _slices:
+        while await writer.run(partial(_delete_slice, some, job_ids)) == SLICE:
+            pass
 
 
 def _delete_slice(some: sa.Delete, job_ids: Sequence[int], connection: sa.Connection) -> int:

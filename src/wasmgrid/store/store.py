@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from wasmgrid.core.errors import WasmgridError
+from wasmgrid.core.errors import InvalidField, WasmgridError
 from wasmgrid.core.job import BuildResult, TaskRange, TaskResult
 from wasmgrid.core.worker import WorkerInfo
-from wasmgrid.store import builds, grid
+from wasmgrid.store import builds, grid, prune
 from wasmgrid.store.adapters import adapters
 from wasmgrid.store.blobs import Blobs
 from wasmgrid.store.database import Database
@@ -22,7 +22,6 @@ from wasmgrid.store.files import Reserve, as_unavailable
 from wasmgrid.store.jobs import Jobs
 from wasmgrid.store.leadership import is_free
 from wasmgrid.store.migrate import upgrade
-from wasmgrid.store.prune import Pruner
 from wasmgrid.store.reads import Reads
 from wasmgrid.store.record import Record, Recorder
 from wasmgrid.store.results import Results
@@ -203,7 +202,7 @@ class Store(Reads):
     async def prune(self, policy: PrunePolicy) -> PruneReport:
         """Remove what `policy` lets go; also where the disk is full."""
         now = await self._readers.run(lambda connection: connection.execute(sa.select(self._now)).scalar_one())
-        pruner = Pruner(self._writer, self._readers, self.blobs, policy, now)
+        pruner = prune.Pruner(self._writer, self._readers, self.blobs, policy, now)
         if policy.dry_run:
             return await pruner.run()
         await asyncio.to_thread(self._reserve.release)
@@ -211,6 +210,14 @@ class Store(Reads):
             return await pruner.run()
         finally:
             await asyncio.to_thread(self._reserve.hold)
+
+    async def forget(self, tenant: str, job_id: int) -> None:
+        """Delete a finished job and its results; raises `JobNotFound`, or `InvalidField` where it is not finished."""
+        row = await self.job(tenant, job_id)
+        if row.finished_at is None:
+            hint = f"cancel it first: wasmgrid cancel {job_id}"
+            raise InvalidField(f"job {job_id} is {row.state}: it has not ended yet", hint=hint, field="job")
+        await prune.forget(self._writer, job_id)
 
     async def _lead(self, term: int, operation: Callable[[sa.Connection], T]) -> T:
         """Write as the leader of `term`, and not at all once that is over."""
