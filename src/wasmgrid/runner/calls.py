@@ -122,6 +122,7 @@ class _Batch:
 
     def call_all(self) -> None:
         """One after the other."""
+        self._measure_peak()
         run, outbox, room, is_halted = self._run, self._outbox, self._room, self._watchdog.is_halted
         arguments = Arguments(run)
         lines = arguments.calls()
@@ -143,8 +144,15 @@ class _Batch:
             else:
                 self._call(index, given)
             if outbox.is_due():
-                self._meter.peak_bytes = max(self._meter.peak_bytes, self._instance.sandbox.memory_size())
+                self._measure_peak()
                 outbox.flush()
+        self._measure_peak()
+
+    def _measure_peak(self) -> None:
+        """A memory never shrinks, so that a look now and then is enough."""
+        sandbox = self._instance.sandbox
+        if sandbox.context is not None:
+            self._meter.peak_bytes = max(self._meter.peak_bytes, sandbox.memory_size())
 
     def _call(self, index: int, given: bytes) -> None:
         """One call to its end, whatever that is; never raises for a guest's doing."""
@@ -180,6 +188,7 @@ class _Batch:
         begun = time.monotonic()
         callee = self._instance.open(self._run, index)
         self._meter.instantiate_s += time.monotonic() - begun
+        self._measure_peak()
         return callee
 
     def _call_metered(self, callee: Callee, given: bytes, fuel: int) -> bytes:
@@ -193,7 +202,7 @@ class _Batch:
     def _close(self) -> None:
         """The instance has served; whoever looks at its memory must not any more."""
         self._watch.end()
-        self._meter.peak_bytes = max(self._meter.peak_bytes, self._instance.sandbox.memory_size())
+        self._measure_peak()
         self._instance.close()
 
     def _look_closer(self, index: int, given: bytes, answer: bytes, error: Exception | None, *, touched: bool) -> None:
