@@ -70,6 +70,24 @@ def test_records_of_one_turn_share_a_commit_and_each_is_told() -> None:
     asyncio.run(run())
 
 
+def test_results_of_an_array_wait_for_others_until_one_ends_its_job() -> None:
+    async def run() -> None:
+        rig = Rig()
+        for token in (1, 2):
+            body = events.Record(results=[result(5, index=token)])
+            rig.performer.perform(events.Write(token, body))
+        await asyncio.sleep(0)
+        assert rig.records == []
+        rig.performer.perform(write(3, result(6)))
+        await rig.until(lambda: len(rig.told) == 3)
+        assert [[each.index for each in record["results"]] for record in rig.records] == [[1, 2, 0]]
+        rig.performer.perform(events.Write(4, events.Record(results=[result(5, index=4)])))
+        await rig.until(lambda: rig.told[-1] == events.Written(4))
+        await rig.performer.stop()
+
+    asyncio.run(run())
+
+
 def test_a_result_that_was_refused_is_nobodys_end() -> None:
     async def run() -> None:
         rig = Rig()

@@ -22,6 +22,7 @@ from wasmgrid.protocol import events
 from wasmgrid.store import Store, rows
 
 RETRY_S = 1.0
+HOLD_S = 0.02  # results of arrays wait so long for others, so that a commit is not paid for each
 ACK_S = 0.005  # acknowledgements wait so long for others; nobody waits for them
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class Performer:
         self._end = end
         self._committed = committed
         self._writes: list[events.Write] = []
+        self._writing: asyncio.TimerHandle | None = None
         self._acks: dict[tuple[str, int], list[wire.ResultsAck]] = {}
         self._outbox: deque[events.ToWorker | events.ToAll] = deque()
         self._outbox_filled = asyncio.Event()
@@ -57,7 +59,9 @@ class Performer:
         self.spawn(self._send_loop())
 
     async def stop(self) -> None:
-        """Send and write no more."""
+        """Send and write no more; what waits was not acknowledged, and is told to the next leader."""
+        if self._writing is not None:
+            self._writing.cancel()
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -73,9 +77,11 @@ class Performer:
                 self._outbox.append(command)
                 self._outbox_filled.set()
             case events.Write():
-                if not self._writes:
-                    asyncio.get_running_loop().call_soon(self._begin_writes)
                 self._writes.append(command)
+                if not _may_wait(command.body):
+                    self._begin_writes_in(0.0)
+                elif self._writing is None:
+                    self._begin_writes_in(HOLD_S)
             case events.OpenBuild():
                 self.spawn(self._open_build(command))
 
@@ -128,8 +134,15 @@ class Performer:
             self._outbox.append(events.ToWorker(worker_id, joined))
         self._outbox_filled.set()
 
+    def _begin_writes_in(self, seconds: float) -> None:
+        """Begin what is decided until then, not later than was said before."""
+        if self._writing is not None:
+            self._writing.cancel()
+        self._writing = asyncio.get_running_loop().call_later(seconds, self._begin_writes)
+
     def _begin_writes(self) -> None:
-        """Begin what was decided since the loop last came by, records that follow each other as one."""
+        """Begin what waits, in order, records that follow each other as one."""
+        self._writing = None
         writes, self._writes = self._writes, []
         for joint, some in groupby(writes, key=lambda write: isinstance(write.body, events.Record)):
             if joint:
@@ -215,6 +228,11 @@ class Performer:
                 message=row.message,
             )
         )
+
+
+def _may_wait(body: events.Body) -> bool:
+    """Whether it is nothing but results of jobs that go on: nobody waits for one of many tasks by itself."""
+    return isinstance(body, events.Record) and not body.finished and not body.ended
 
 
 def _joined(writes: list[events.Write]) -> events.Record:
