@@ -1,4 +1,8 @@
-"""Results on their way to the agent: many in a frame, none kept back for longer than `WAIT_S` and a bit."""
+"""Results on their way to the agent: many in a frame, none kept back for longer than `WAIT_S`.
+
+Nor does one wait behind a task that takes its time: the thread beside the guest sends what there is 10 ms after such a
+task began.
+"""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ from wasmgrid.runner.cell import Cell
 from wasmgrid.runner.frames import Splitter, Stop
 
 QUIET_S = 0.004
+_HOLD_S = 0.01
 _SPILL_S = 0.05  # what lives longer has its output in files, for followers
 _SCRATCH_LOOK_S = 0.2
 _LONGEST_WAIT_S = 60.0
@@ -113,6 +114,10 @@ class Watch:
         """Seconds until the outputs should be in files; 0 where that time has come."""
         return max(0.0, self.started + _SPILL_S - time.monotonic())
 
+    def holds_up_in(self) -> float:
+        """Seconds until the results of those before should not wait for this one any more; 0 where they must not."""
+        return max(0.0, self.started + _HOLD_S - time.monotonic()) if self.running else _HOLD_S
+
 
 class Watchdog:
     """Owns the thread. `outputs` are read under its lock, by the thread while a guest runs and by the caller after."""
@@ -196,7 +201,9 @@ class Watchdog:
             stops = self._read_stops() if self._control in ready else []
             with self.lock:
                 poll, wait_s = self._look(stops)
-            self._flush()
+                holds_up = self._current is not None and self._current.holds_up_in() == 0
+            if holds_up:
+                self._flush()
 
     def _look(self, stops: list[Stop]) -> tuple[select.poll, float | None]:
         """What to wait for, and how long."""
@@ -229,8 +236,9 @@ class Watchdog:
         wait_s = watch.look()
         if watch.reason is not None:
             return _LONGEST_WAIT_S  # stopped, or blocked until the agent kills; outputs still wake us
-        if spill_in > 0:
-            wait_s = min(wait_s, spill_in)
+        for soon in (spill_in, watch.holds_up_in()):
+            if soon > 0:
+                wait_s = min(wait_s, soon)
         return wait_s if self._weigh_scratch is None else min(wait_s, self._weigh(watch, self._weigh_scratch))
 
     def _weigh(self, watch: Watch, weigh: Callable[[], int]) -> float:
