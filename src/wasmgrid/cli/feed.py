@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from wasmgrid.cli.patience import AWAY, PAUSE_S, Patience
-from wasmgrid.core.ranges import Ranges
 from wasmgrid.sdk.calls import Stream
 from wasmgrid.sdk.views import Job
 
@@ -47,7 +46,7 @@ class Feed(Generic[T]):
         self._call = call
         self._failed = failed
         self._follow = follow
-        self._seen = Ranges()
+        self._seen = _Seen()
         self._after: int | None = None
 
     def bursts(self) -> Iterator[list[T]]:
@@ -73,3 +72,25 @@ class Feed(Generic[T]):
     def _complete(self, job: Job) -> bool:
         expected = job.counts.failed + job.counts.cancelled if self._failed else job.task_count
         return len(self._seen) >= expected
+
+
+class _Seen:
+    """Which indexes were seen: a byte each, in pages, because it is asked for every one of a million."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, bytearray] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, index: int) -> bool:
+        """Whether it is new."""
+        page = self._pages.get(index >> 12)
+        if page is None:
+            page = self._pages[index >> 12] = bytearray(4096)
+        if page[index & 4095]:
+            return False
+        page[index & 4095] = 1
+        self._count += 1
+        return True
