@@ -15,7 +15,7 @@ from wasmgrid.core.errors import InvalidRequest, TooLarge, WasmgridError
 from wasmgrid.core.job import JobSpec, JobView
 from wasmgrid.server import strict_json
 from wasmgrid.server.jobs import Wait
-from wasmgrid.server.openapi import problems
+from wasmgrid.server.openapi import also, problems
 from wasmgrid.server.problems import Problem, problem_of
 from wasmgrid.server.sending import Pieces
 from wasmgrid.server.service import Accepted, Service, Svc, clamp_wait
@@ -44,7 +44,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     status_code=200,
     media_type=MediaType.JSON,
     summary="Submit many jobs",
-    responses=problems(400, 408, 413, 422, 503),
+    responses=problems(400, 408, 413, 422, 503) | also(200, Batch),
     tags=["jobs"],
 )
 async def submit_batch(request: Request[Any, Any, Any], service: Svc, wait: Wait = None) -> Pieces:

@@ -74,6 +74,12 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
             "encoding": {"spec": {"contentType": "application/json"}},
         },
     },
+    ("/v1/jobs:batch", "post"): {
+        "application/json": {
+            "schema": {"type": "array", "items": {"$ref": REF.format(name="JobSpec")}, "maxItems": 1000}
+        }
+    },
+    ("/v1/jobs/{job}/rerun", "post"): {"application/json": {"schema": {"type": "object"}}},
     ("/v1/modules/{sha256}", "put"): {"application/wasm": BINARY},
     ("/v1/inputs/{sha256}", "put"): {"application/octet-stream": BINARY},
     ("/v1/credentials", "post"): {"application/json": {"schema": {"$ref": REF.format(name="CredentialRequest")}}},
@@ -108,7 +114,7 @@ class _Document(JsonRenderPlugin):
 def _complete(operation: dict[str, Any], body: dict[str, Any] | None) -> None:
     """What Litestar cannot know: bodies that a route reads itself, parameters that it parses itself, our problems."""
     if body is not None:
-        operation["requestBody"] = {"required": operation["operationId"] != "prune", "content": body}
+        operation["requestBody"] = {"required": operation["operationId"] not in {"prune", "rerun"}, "content": body}
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = _PARAMETERS.get(parameter["name"], parameter["schema"])
     answers = operation["responses"]
