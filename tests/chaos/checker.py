@@ -96,7 +96,7 @@ def _of_results(evidence: Evidence, one: Submission, job_id: int, what: str) -> 
         counts = Counter(task.index for task in tasks)
         twice = sorted(index for index, count in counts.items() if count > 1)
         missing = sorted(set(range(one.program.tasks)) - set(counts))
-        if twice or missing or len(counts) > one.program.tasks:
+        if (twice or missing or len(counts) > one.program.tasks) and not _unbuilt(one, tasks):
             yield f"{what}: {len(tasks)} results of {one.program.tasks} tasks, twice {twice[:9]}, missing {missing[:9]}"
     starts = [start for start in evidence.starts if (start.kind, start.id) == ("run", job_id)]
     ran = {(start.attempt, start.worker, start.index) for start in starts}
@@ -105,6 +105,11 @@ def _of_results(evidence: Evidence, one: Submission, job_id: int, what: str) -> 
         if told_by_worker and (task.attempt, task.worker, task.index) not in ran:
             whose = f"{task.worker} has no start of attempt {task.attempt}"
             yield f"{what}: {whose} at task {task.index}, whose result was recorded"
+
+
+def _unbuilt(one: Submission, tasks: list[TaskEnd]) -> bool:
+    """An array that ended before it had a module has a single result, of no attempt."""
+    return (one.first_end or {}).get("state") != "succeeded" and [task.attempt for task in tasks] == [0]
 
 
 def _excused(evidence: Evidence, one: Submission) -> bool:

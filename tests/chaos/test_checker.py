@@ -32,7 +32,7 @@ def fault(kind: FaultKind, target: str = "w1", began_at: float = 10.5, ended_at:
 
 def run(*starts: Start, faults: tuple[Fault, ...] = (), last: Json | None = None, **of_the_job: Any) -> Evidence:
     """A run of one job, as it should be but for what is given."""
-    given = {"ids": {1}, "first_end": end(1, attempt=starts[-1].attempt), **of_the_job}
+    given = {"ids": {1}, "first_end": end(1, attempt=starts[-1].attempt if starts else 0), **of_the_job}
     one = Submission("key", given.pop("program", GOOD), **given)
     return Evidence(
         submissions=[one],
@@ -46,6 +46,7 @@ def run(*starts: Start, faults: tuple[Fault, ...] = (), last: Json | None = None
     )
 
 
+OUTCOMES = {"succeeded": "exited", "cancelled": "cancelled"}
 RETRIED = {("run", 1, 0): "will be retried: exited(4)"}
 TWICE = (start(), replace(start(2, at=12.0, ended_at=13.0)))
 
@@ -55,10 +56,15 @@ def chunk(attempt: int, *indexes: int, worker: str = "w1", at: float = 10.0, end
     return [replace(start(attempt, worker, at, ended_at), index=index) for index in indexes]
 
 
-def array(*starts: Start, results: list[tuple[int, int]], faults: tuple[Fault, ...] = ()) -> Evidence:
-    """A run of one array of three tasks; `results`: (index, attempt)."""
-    evidence = run(*starts, faults=faults, program=THREE, first_end={**end(1), "result": None})
-    ends = [TaskEnd(index=index, attempt=attempt, worker="w1", outcome="exited") for index, attempt in results]
+def array(
+    *starts: Start, results: list[tuple[int, int]], faults: tuple[Fault, ...] = (), ended: str = "succeeded"
+) -> Evidence:
+    """A run of one array of three tasks; `results`: (index, attempt), of no worker where that is 0."""
+    last = {**end(1, ended), "result": None}
+    evidence = run(*starts, faults=faults, program=replace(THREE, right=lambda _: True), first_end=last, last=last)
+    ends = [
+        TaskEnd(index=at, attempt=made, worker="w1" if made else "", outcome=OUTCOMES[ended]) for at, made in results
+    ]
     return replace(evidence, results={1: ends})
 
 
@@ -73,6 +79,7 @@ def array(*starts: Start, results: list[tuple[int, int]], faults: tuple[Fault, .
         run(start(), first_end=end(1, "cancelled", "cancelled", attempt=7), program=FAILING),
         run(*TWICE, program=FAILING),
         array(*chunk(1, 0, 1), *chunk(2, 2, at=10.5), results=[(0, 1), (1, 1), (2, 2)]),
+        array(results=[(0, 0)], ended="cancelled"),
         array(
             *chunk(1, 0, 1, 2),
             *chunk(2, 1, 2, at=12.0, ended_at=13.0),
@@ -105,6 +112,7 @@ def test_what_is_right_or_explained_is_no_violation(evidence: Evidence) -> None:
         (run(start(), first_end=end(1, attempt=7)), "w1 has no start of attempt 7"),
         (run(start(), start(worker="w2", at=12.0)), "attempt 1 started twice"),
         (run(*TWICE), "no fault explains it"),
+        (array(*chunk(1, 0), results=[(0, 1)], ended="cancelled"), "1 results of 3 tasks, twice [], missing [1, 2]"),
         (array(*chunk(1, 0, 1, 2), results=[(0, 1), (1, 1)]), "2 results of 3 tasks, twice [], missing [2]"),
         (array(*chunk(1, 0, 1, 2), results=[(0, 1), (1, 1), (1, 1), (2, 1)]), "twice [1]"),
         (array(*chunk(1, 0, 1), results=[(0, 1), (1, 1), (2, 1)]), "no start of attempt 1 at task 2"),
