@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import sqlalchemy as sa
 
 from wasmgrid.core.job import TaskRange, TaskResult
@@ -23,8 +24,7 @@ class Recorder:
     jobs: Jobs
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Results, attempts that ended without one, jobs that ended; gives the tasks whose results are not new."""
 
     by: Recorder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 import msgspec
 import sqlalchemy as sa
@@ -19,8 +18,7 @@ SizesOf = Callable[[sa.Connection, Collection[str]], int]
 Answer = Submitted | WasmgridError
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(msgspec.Struct, frozen=True):
     """A job that can be kept: its spec as it will be, and of an array one more than its highest index."""
 
     new: NewJob
@@ -112,8 +110,7 @@ class Submissions:
         return None
 
 
-@dataclass(frozen=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True):
     """Some of them, that go together: an answer for each."""
 
     by: Submissions
