@@ -9,7 +9,7 @@ from tests.protocol.test_leader import SETTINGS, acked, commit, holder, info, jo
 
 from wasmgrid.core import wire
 from wasmgrid.core.job import StoredSpec
-from wasmgrid.core.outcome import Outcome, OutcomeKind
+from wasmgrid.core.outcome import Outcome, OutcomeKind, exited
 from wasmgrid.core.ranges import Run
 from wasmgrid.protocol import agent_events, events
 from wasmgrid.protocol.leader import Leader
@@ -20,7 +20,7 @@ OLD = 1 << 32  # attempts of term 1
 def taken_over(**fields: object) -> Leader:
     """A leader of term 2 that found an array of a hundred, some of it perhaps at w1 and w2."""
     led = Leader(term=2, leader_id="s2", known_workers=["w1", "w2"], now=0.0, settings=SETTINGS)
-    spec = StoredSpec(array="0-99")
+    spec = StoredSpec(array="0-99", retries=1)
     job = {"job_id": 1, "tenant": "default", "spec": spec, "module_sha256": "m" * 64, "old": True, **fields}
     led.handle(events.JobArrived(**job), 0.0)  # type: ignore[arg-type]
     led.begin(0.0)
@@ -90,3 +90,14 @@ def test_what_an_earlier_leader_stopped_for_a_reason_of_its_own_waits_again() ->
     stopped = Outcome(kind=OutcomeKind.CANCELLED, message="cancelled on request")
     [record] = written(results(led, one(OLD + 3, 0, stopped)), events.Record)
     assert (record.results, [end.attempt for end in record.ended]) == ([], [OLD + 3])
+
+
+def test_a_result_of_before_counts_no_more_once_this_leader_tried_the_task_itself() -> None:
+    led = taken_over(done=[(1, 99)])
+    join(led, worker=info("w2"))
+    [given] = sent(join(led, worker=info("w1")), wire.Assign)
+    here = holder(led, 1, 0).worker_id
+    commit(led, results(led, replace(one(given.attempt, 0, exited(1)), worker_id=here), worker=here))  # it rests
+    late = results(led, replace(one(OLD + 3, 0, exited(1)), worker_id="w2"), worker="w2")
+    assert not written(late, events.Record)
+    assert acked(late) == [OLD + 3]

@@ -197,14 +197,14 @@ def _acks(state: State, job: Job, chunk: Chunk, index: int) -> list[Ack]:
 
 
 def _note_end(state: State, job: Job, attempt: int, first: int, count: int) -> None:
-    """What is reported of it from now on counts no more; of this term nothing can be reported that is not known.
+    """What is reported of it, or of one before it, counts no more; of a new job nothing is there that is not known.
 
     An attempt of an earlier term ended, and a worker that was not heard yet may hold a later one: withheld.
     """
-    if term_of(attempt) >= state.term:
-        return
-    job.over.append((first, count, attempt))
-    if not state.takeover.settled:
+    is_old = term_of(attempt) < state.term
+    if is_old or job.old:
+        job.over.append((first, count, attempt))
+    if is_old and not state.takeover.settled:
         job.withheld.add(first, count)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wasmgrid.core.job import TaskId
+from wasmgrid.core.ranges import Ranges
 from wasmgrid.core.wire import Cancel, Held
 from wasmgrid.protocol import attemptlife, attempts, buildlife
 from wasmgrid.protocol.chunks import Chunk, within
@@ -110,7 +111,9 @@ def _open(job: Job, held: Held) -> set[int]:
             found.update(range(begin, end))
     if not job.over and not job.history:
         return found
-    return {index for index in found if job.latest(index) < held.attempt}
+    later = Ranges((first, count) for first, count, attempt in job.over if attempt >= held.attempt)
+    later_too = {index for index, history in job.history.items() if history.latest >= held.attempt}
+    return {index for index in found - later_too if index not in later}
 
 
 def _more(state: State, chunk: Chunk, held: Held) -> None:
