@@ -8,22 +8,21 @@ from benchmarks import figures
 from benchmarks.grid import show
 from benchmarks.peers.__main__ import tell
 from benchmarks.peers.contest import Contest
-from benchmarks.peers.roster import BARE, OURS, RAY
+from benchmarks.peers.roster import BARE, HALF, OURS, RAY
 
-SMALL = (
+SMALL = [
     replace(OURS, counts={"small": 50_000}),
-    replace(BARE, counts={"small": 15_000}),
+    replace(HALF, counts={"small": 20_000}),
     replace(RAY, counts={"small": 3000}),
-)
-COMPUTE = replace(OURS, counts={"compute": 2000}), replace(BARE, counts={"compute": 600})
+]
+COMPUTE = [replace(OURS, counts={"compute": 2000}), replace(HALF, counts={"compute": 1000})]
+LIMIT = replace(BARE, counts={"small": 15_000, "compute": 600})
 
 
 def main() -> None:
     """Measure, keep and show."""
-    ours, bare, ray = SMALL
-    small = Contest([ours, ray], ["small"], bare=bare).run()
-    ours, bare = COMPUTE
-    compute = Contest([ours], ["compute"], bare=bare).run()
+    small = Contest(SMALL, ["small"], bare=LIMIT).run()
+    compute = Contest(COMPUTE, ["compute"], bare=LIMIT).run()
     for title, measured in (("array of small tasks", small), ("array of 5 ms tasks", compute)):
         tell(measured, title)
         for name, scores in measured["peers"].items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.environments import MissingError, environment, tool
@@ -34,8 +34,8 @@ def _python(name: str, *packages: str) -> Sequence[str]:
     return [str(environment(name, *packages, *RUNTIME)), "-m", f"{DRIVERS}.{name}_driver"]
 
 
-def _own(driver: str) -> Argv:
-    return lambda: [sys.executable, "-m", f"{DRIVERS}.{driver}"]
+def _own(driver: str, *words: str) -> Argv:
+    return lambda: [sys.executable, "-m", f"{DRIVERS}.{driver}", *words]
 
 
 def _celery() -> Sequence[str]:
@@ -67,7 +67,8 @@ def _container(name: str) -> Argv:
 
 
 BARE = Entrant("bare loop", _own("bare"), {"small": 3000, "compute": 120, "hello": 400})
-OURS = Entrant("wasmgrid", _own("ours"), {"small": 20_000, "compute": 600, "hello": 1200})
+OURS = Entrant("wasmgrid", _own("ours", "1"), {"small": 20_000, "compute": 600, "hello": 1200})
+HALF = replace(OURS, name="wasmgrid, half a cpu a task", argv=_own("ours", "0.5"))
 RAY = Entrant("Ray", lambda: _python("ray", "ray"), {"small": 1200, "compute": 300, "hello": 400})
 DASK = Entrant("Dask", lambda: _python("dask", "distributed"), {"small": 600, "compute": 300, "hello": 300})
 CELERY = Entrant("Celery + Redis", _celery, {"small": 1200, "compute": 300, "hello": 400})

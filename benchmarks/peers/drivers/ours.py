@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from benchmarks import client
@@ -12,13 +13,13 @@ from wasmgrid import __version__
 _SAMPLES = 20  # outputs that are read back and compared, spread over the tasks; the others must have succeeded
 
 
-def main() -> None:
-    """Start it, run what comes, stop it."""
+def main(cpus: float) -> None:
+    """Start it, run what comes, stop it; each task asks for so many cpus."""
     with temporary_home() as home, running(home) as grid:
         api = client.Api(grid)
 
         def run(work: Work) -> int:
-            job = api.array(api.module(Path(work.module)), f"{work.first}-{work.first + work.count - 1}")
+            job = api.array(api.module(Path(work.module)), f"{work.first}-{work.first + work.count - 1}", cpus=cpus)
             done = api.finish(job["id"])
             kind = Path(work.module).name.partition("-")[0]
             for index in work.indexes[:: max(1, work.count // _SAMPLES)]:
@@ -27,8 +28,8 @@ def main() -> None:
                     raise RuntimeError(f"task {index} of job {done['id']} printed {printed[:100]!r}")
             return int(done["task_counts"].get("succeeded", 0))
 
-        serve(f"wasmgrid {__version__}", run)
+        serve(f"wasmgrid {__version__}, {cpus:g} cpus a task", run)
 
 
 if __name__ == "__main__":
-    main()
+    main(float(sys.argv[1]))
