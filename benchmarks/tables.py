@@ -289,7 +289,7 @@ def runtimes() -> str | None:
                 figures += [f"{one['run_ms']['median']:,.0f} ms", f"{one['rss_mb']['median']:.0f} MB"]
                 rows.append([name, program, *figures])
             else:
-                why = measured["missing"].get(name, {}).get(program, "not run").rpartition("Error: ")[2]
+                why = measured["missing"].get(name, {}).get(program, "not tried").rpartition("Error: ")[2]
                 rows.append([name, program, f"not run: {why}", "", "", ""])
     said = ", ".join(dict.fromkeys(measured["versions"].values()))
     return f"{table(['runtime', 'program', 'compile', 'start', 'compute', 'memory'], rows)}\n\n{said}."

@@ -95,11 +95,10 @@ class Table:
         for program, (source, args) in PROGRAMS.items():
             module = modules.module(source)
             for name, argv in self._runtimes.items():
-                if program not in self.missing.get(name, {}):
-                    try:
-                        self._note(name, program, probe(argv(), module, args))
-                    except MissingError as error:
-                        self.missing.setdefault(name, {})[program] = str(error)
+                try:
+                    self._note(name, program, probe(argv(), module, args))
+                except MissingError as error:  # it may do better in another round
+                    self.missing.setdefault(name, {})[program] = str(error)
 
     def figures(self) -> dict[str, Any]:
         """All of it as numbers."""
@@ -134,7 +133,11 @@ def main(wanted: list[str]) -> None:
             (program, ", ".join(f"{measure} {values['median']:.1f}" for measure, values in measures.items()))
             for program, measures in programs.items()
         ]
-        rows += [(program, f"not run: {reason}") for program, reason in table.missing.get(name, {}).items()]
+        rows += [
+            (program, f"not run: {reason}")
+            for program, reason in table.missing.get(name, {}).items()
+            if program not in programs
+        ]
         show(f"{name}: {table.versions.get(name, '')}", rows)
     if not wanted:
         print(figures.save("runtimes", measured))
