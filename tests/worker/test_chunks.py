@@ -50,13 +50,13 @@ async def rest(leader: ScriptedLeader, attempt: int) -> list[int]:
     return [index for first, count in said.rest for index in range(first, first + count)]
 
 
-async def spinning(leader: ScriptedLeader, attempt: int, index: int) -> psutil.Process:
-    """The runner of the task that spins, once its worker says that it runs."""
+async def spinning(leader: ScriptedLeader, attempt: int, index: int) -> list[psutil.Process]:
+    """Wait until this task is said to run; all of its worker's runners, idle ones too."""
     await leader.until(
-        wire.Progress, lambda said: any((one.attempt, one.running) == (attempt, index) for one in said.held)
+        wire.Heartbeat, lambda said: any((one.attempt, one.running) == (attempt, index) for one in said.held)
     )
-    below = [one for one in psutil.Process().children(recursive=True) if "wasmgrid.runner" in " ".join(one.cmdline())]
-    return max(below, key=lambda one: one.cpu_times().user)
+    below = psutil.Process().children(recursive=True)
+    return [one for one in below if "wasmgrid.runner" in " ".join(one.cmdline())]
 
 
 def test_every_task_of_a_chunk_has_its_line_and_its_result(tmp_path: Path) -> None:
@@ -143,7 +143,8 @@ def test_hostile_60_a_runner_that_dies_costs_the_task_that_it_ran(tmp_path: Path
         with worker(made.home.path):
             await leader.joined()
             await chunk(leader, 1, ["a", "spin", "b", "c"], slice_s=3600.0)
-            (await spinning(leader, 1, 1)).kill()
+            for runner in await spinning(leader, 1, 1):
+                runner.kill()
             found = await leader.ends(1, range(4))
             assert [found[index].outcome.kind for index in range(4)] == ["exited", "lost", "exited", "exited"]
             assert "killed by SIGKILL" in str(found[1].outcome.message)

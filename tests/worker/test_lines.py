@@ -39,7 +39,9 @@ def line_files(directory: Path, store: Store, *, keep_index_bytes: int = 1 << 20
 
 
 @given(
-    texts=st.lists(st.text(alphabet=st.characters(exclude_characters="\n"), max_size=5), min_size=1, max_size=20),
+    texts=st.lists(
+        st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\n"), max_size=5), min_size=1, max_size=20
+    ),
     ends=st.booleans(),
     step=st.integers(1, 9),
 )
