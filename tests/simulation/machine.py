@@ -142,9 +142,9 @@ class Machine(Process):
         """To the leaders. A batch may travel in parts, in any order, and a part may get lost: it is told again."""
         engine = self.engine
         if isinstance(message, Returned):
-            if engine.chance("return lost", 0.15):
+            if engine.chance("return lost", 0.4):
                 return
-            if engine.chance("return late", 0.15):
+            if engine.chance("return late", 0.5):
                 self.after(engine.between(0, LATE_S), self.world.to_leaders, self, message)
                 return
         elif isinstance(message, Results) and engine.chance("results in parts", 0.1):

@@ -228,7 +228,7 @@ def test_cancelling_ends_the_compiler(tmp_path: Path) -> None:
 
 
 def test_the_oldest_go_when_it_is_full_but_not_what_is_held(tmp_path: Path) -> None:
-    padding = "x" * 5_000
+    padding = "x" * 50_000
     modules = [bytes(wasmtime.wat2wasm(f'(module (memory 1) (data "{n}{padding}"))')) for n in range(9)]
     cache = ModuleCache(tmp_path, keep_bytes=MB // 4)
 
