@@ -189,6 +189,25 @@ def test_functions_in_namespaces_and_flags(build: Build) -> None:
     assert instance_of(build({"a.rs": rust}, function="math::add")).call("[1,2]") == "=3"
 
 
+def test_functions_in_projects(build: Build) -> None:
+    package = {
+        "go.mod": "module demo\n\ngo 1.21\n",
+        "a.go": "package main\n\nfunc add(a, b int) int { return a + b }\n",
+    }
+    built = build({**package, "main.go": "package main\n\nfunc main() {}\n"}, function="add")
+    assert instance_of(built).call("[1,2]") == "=3"
+    assert instance_of(built).signature() == "add(a: int, b: int) -> int"
+    rust = {
+        "main.rs": "mod side;\nfn add(a: u8) -> u8 { side::one(a) }\n",
+        "side.rs": "pub fn one(a: u8) -> u8 { a + 1 }\n",
+    }
+    assert instance_of(build(rust, function="add")).call("[1]") == "=2"
+    crate = {"Cargo.toml": "[package]\n", "src/lib.rs": "pub fn add(a: u8) -> u8 { a }\n"}
+    for entry in (None, "src/lib.rs"):
+        refused = build(crate, entry=entry, function="add").outcome.message or ""
+        assert refused.startswith("functions of a cargo project cannot be called: give the file")
+
+
 def test_a_ready_module_offers_what_it_exports(build: Build) -> None:
     text = '(module (func (export "add-one") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1))))'
     module = build({"a.wat": text}, function="add-one").module

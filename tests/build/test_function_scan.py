@@ -67,7 +67,7 @@ def test_a_long_list_is_cut() -> None:
 )
 def test_hostile_9_texts_cost_no_more_than_their_length(language: str, piece: str) -> None:
     started = time.process_time()
-    functions(language, (piece * 100_000).encode())
+    functions(language, (piece * 40_000).encode())
     functions(language, b"\xff\x00" * 100_000)
     assert time.process_time() - started < 60  # the square of it would be hours
 

@@ -113,6 +113,8 @@ class _Built:
         if error or self._trap.value:
             native.raise_error(error, self._trap)
         self._at = self._first.value
+        if not self._at:
+            raise Unrunnable(f"the guest has no memory for a call of {length} bytes")
         if self._look() < self._at + wanted:
             raise Unrunnable(f"{_ALLOC} answered from outside its memory")
         self._room = wanted

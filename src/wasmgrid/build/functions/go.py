@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from wasmgrid.build.functions import explain
 from wasmgrid.build.functions.scan import Found, functions
@@ -21,7 +22,8 @@ _ERROR = re.compile(r"^(?=[^\s#])", re.MULTILINE)
 
 def wrap(wanted: Wanted) -> Mapping[str, bytes]:
     """One more file in the package."""
-    text = wanted.files[wanted.entry]
+    texts = [wanted.files[path] for path in _package(wanted)]
+    wanted = _of_file(wanted)
     names, checks = _parameters(wanted)
     made = [
         template("entry.go").decode(),
@@ -30,7 +32,7 @@ def wrap(wanted: Wanted) -> Mapping[str, bytes]:
         f"var wasmgridOffered = {wanted.name}",
         checks,
     ]
-    if not re.search(HAS_MAIN, text.decode("utf-8", "replace"), re.MULTILINE):
+    if not any(re.search(HAS_MAIN, text.decode("utf-8", "replace"), re.MULTILINE) for text in texts):
         made.append("func main() {}")
     return {**wanted.files, beside(wanted.entry, "entry.go"): "\n".join([*made, ""]).encode()}
 
@@ -43,6 +45,7 @@ def own(said: str) -> str:
 
 def why(wanted: Wanted, said: str) -> str:
     """Why the function of a file that is itself in order cannot be called."""
+    wanted = _of_file(wanted)
     unsupported = _UNSUPPORTED.search(said)
     if unsupported is not None:
         type_name = unsupported[1].removeprefix("main.")
@@ -52,6 +55,23 @@ def why(wanted: Wanted, said: str) -> str:
     if "found packages" in said:
         return f"{wanted.entry} is not of package main, which the file of a function has to be"
     return explain.unclear("go", wanted)
+
+
+def _package(wanted: Wanted) -> list[str]:
+    """The files that are compiled together: in a module all of a directory, else those without a main of their own."""
+    directory = wanted.entry.rpartition("/")[0]
+    if "go.mod" not in wanted.files:
+        return [wanted.entry]
+    beside_it = (path for path in sorted(wanted.files) if path.rpartition("/")[0] == directory)
+    return [path for path in beside_it if path.endswith(".go") and not path.endswith("_test.go")]
+
+
+def _of_file(wanted: Wanted) -> Wanted:
+    """In a module, whose entry may be its go.mod: with the file that holds the function, where one does."""
+    for path in _package(wanted):
+        if any(each.name == wanted.name for each in functions("go", wanted.files[path])):
+            return replace(wanted, entry=path)
+    return wanted
 
 
 def _parameters(wanted: Wanted) -> tuple[list[str], str]:

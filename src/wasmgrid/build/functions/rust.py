@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from wasmgrid.build.functions import explain
 from wasmgrid.build.functions.scan import functions
-from wasmgrid.build.functions.wrap import Wanted, beside, followed, template
+from wasmgrid.build.functions.wrap import Unsupported, Wanted, beside, followed, template
 
 _UNSUPPORTED = re.compile(
     r"the trait bound `([^`\n]{1,500}): (?:\w+::)*(Argument|Value|Answer|Outcome)` is not satisfied"
@@ -18,6 +18,10 @@ _MISSING = re.compile(r"error\[E0(?:425|432|433|423|603)\]")
 
 def wrap(wanted: Wanted) -> Mapping[str, bytes]:
     """The user's file ends with one more line, which names a module in a file of its own."""
+    if "Cargo.toml" in wanted.files or wanted.entry.endswith("Cargo.toml"):
+        raise Unsupported(
+            "functions of a cargo project cannot be called: give the file that holds it, without its Cargo.toml"
+        )
     path = beside(wanted.entry, "entry.rs")
     name = path.rpartition("/")[2]
     line = f'#[allow(warnings)] #[path = "{name}"] mod {name.removesuffix(".rs")};'
