@@ -63,6 +63,8 @@ class Bundles:
         if not root.exists():
             root.mkdir(parents=True)
             shutil.copy(work.native, root / "main")
+            for mount in self._template["mounts"]:  # made ahead: of containers that start at once one would fail
+                (root / mount["destination"].lstrip("/")).mkdir(parents=True, exist_ok=True)
         return root
 
     def _configure(self, bundle: Path, root: Path, index: int) -> None:
