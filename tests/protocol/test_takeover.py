@@ -284,3 +284,13 @@ def test_what_ended_while_its_job_is_being_cancelled_is_kept_until_that_is_commi
     commands = join(led, worker=info("w2"), held=[held(OLD + 5, phase="finished")])
     assert [cancel.attempt for cancel in sent(commands, wire.Cancel)] == [OLD + 3]
     assert not sent(results(led, result(OLD + 5, worker="w2"), worker="w2", now=0.6), wire.ResultsAck)
+
+
+def test_a_build_that_was_withheld_while_its_toolchain_went_is_resolved_anew() -> None:
+    led = taken_over(replace(old_job(module_sha256=None), spec=StoredSpec(source=SOURCE)))
+    open_build(led, join(led))  # w2 has not answered: it may hold the build
+    other = replace(info().toolchains[0], identity="rust-2")
+    changed = join(led, 1.0, worker=info(toolchains=[other]))
+    assert not [one for one in changed if isinstance(one, events.OpenBuild)]
+    settled = join(led, 2.0, worker=info("w2", toolchains=[other]))
+    assert [one.toolchain for one in settled if isinstance(one, events.OpenBuild)] == ["rust-2"]

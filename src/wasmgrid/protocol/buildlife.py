@@ -160,6 +160,7 @@ def requeue(state: State, chunk: Chunk, reason: str, *, crashed: bool = False, a
     state.write(Record(ended=[ended_so]), acks=acks)
     build.withheld |= term_of(chunk.attempt) < state.term and not state.takeover.settled
     enqueue(state, build)
+    resolve_waiting(state)
 
 
 def release_withheld(state: State) -> None:

@@ -63,6 +63,7 @@ def settle_takeover(state: State, now: float) -> None:
             for index in job.resting:
                 free.discard(index)
             waiting.release(state, job, free.runs())
+    buildlife.resolve_waiting(state)  # a build that was withheld may need what nobody has any more
 
 
 def heartbeat(state: State, message: Heartbeat, now: float) -> None:
