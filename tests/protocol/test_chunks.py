@@ -261,3 +261,12 @@ def test_what_ended_of_a_stopped_job_is_forgotten_only_once_its_other_end_is_wri
     commit(led, commands)
     commit(led, lost)
     assert sent(results(led, one(chunk.attempt, 5), now=3.2), wire.ResultsAck)
+
+
+def test_a_chunk_says_how_much_work_it_is_meant_to_be() -> None:
+    assert work_of(chunked(100_000)[1]).slice_s == pytest.approx(0.05)
+    led = leader()
+    join(led, worker=info(capacity=FEW))
+    [first] = sent(array(led, 100_000), wire.Assign)
+    [second] = sent(results(led, one(first.attempt, 0, took_s=0.005)), wire.Assign)
+    assert (work_of(second).slice_s, work_of(second).count) == (pytest.approx(0.2), pytest.approx(40, abs=1))

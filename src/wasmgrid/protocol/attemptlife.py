@@ -7,7 +7,7 @@ import zlib
 from wasmgrid.core.job import TaskId
 from wasmgrid.core.lifecycle import JobEvent, JobState, advance
 from wasmgrid.core.outcome import Outcome, OutcomeKind
-from wasmgrid.core.work import CHUNK_S
+from wasmgrid.core.ranges import Ranges
 from wasmgrid.protocol import attempts, buildlife, joblife, waiting
 from wasmgrid.protocol.chunks import Chunk, runs_of
 from wasmgrid.protocol.deadlines import RetryDue
@@ -49,15 +49,13 @@ def give_back(state: State, chunk: Chunk, indexes: set[int]) -> None:
     for first, count in runs_of(indexes):
         _note_end(state, job, chunk.attempt, first, count)
     if chunk.left:
-        job.took(2 * CHUNK_S, 1)
+        job.took(2 * waiting.slice_s(job), 1)
         waiting.resize(state, job)
     _wait_again(state, job, indexes, "it had not begun")
 
 
-def crashed(
-    state: State, chunk: Chunk, index: int, reason: str, now: float, *, answer: bool = False, rest: bool = False
-) -> None:
-    """The runner, or the agent, died with this task, which is lost at the crash limit; `rest`: with all others held.
+def crashed(state: State, chunk: Chunk, index: int, reason: str, now: float, *, answer: bool = False) -> None:
+    """The runner, or the agent, died with this task, which is lost at the crash limit.
 
     `answer`: its worker told so with a result, and keeps it until that is acknowledged.
     """
@@ -84,8 +82,6 @@ def crashed(
         history.queued_at = now
         state.write(Record(ended=[ended]), acks=acks)
         _wait_again(state, job, {index}, reason)
-    if rest:
-        requeue(state, chunk, reason, now)
 
 
 def be_careful(state: State, job: Job, tasks: int) -> None:
@@ -145,7 +141,7 @@ def rebuild(state: State, chunk: Chunk, index: int, now: float) -> None:
     job = state.jobs[chunk.id]
     runs = waiting.of(state, job).runs()
     waiting.withdraw(state, job, runs)
-    job.gated, job.enqueued = type(job.gated)(), 0
+    job.gated, job.enqueued = Ranges(), 0
     state.builds.forget(job.module_sha256 or "")
     job.rebuilt_after, job.module_sha256 = state.attempt_ids.latest, None
     job.state = advance(job.state, JobEvent.MODULE_LOST)

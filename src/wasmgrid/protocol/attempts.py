@@ -66,28 +66,13 @@ def make_room(state: State, chunk: Chunk, held: Held) -> bool:
     return True
 
 
-def lost(state: State, job: Job, worker_id: str, held: Held, index: int) -> Chunk:
+def lost(state: State, task: TaskId, worker_id: str, held: Held, shape: Shape) -> Chunk:
     """An attempt of before that is known only by its end."""
     chunk = Chunk(
-        anchor=TaskId("run", job.id, index),
+        anchor=task,
         attempt=held.attempt,
         worker_id=worker_id,
-        left={index},
-        shape=job.shape,
-        assigned_at=state.now,
-        has_room=False,
-    )
-    state.chunks.add(chunk)
-    return chunk
-
-
-def lost_build(state: State, held: Held, worker_id: str, shape: Shape) -> Chunk:
-    """The same of a build."""
-    chunk = Chunk(
-        anchor=TaskId("build", held.id),
-        attempt=held.attempt,
-        worker_id=worker_id,
-        left={0},
+        left={task.index},
         shape=shape,
         assigned_at=state.now,
         has_room=False,

@@ -127,7 +127,7 @@ def claim(state: State, worker_id: str, held: Held) -> None:
             state.send(worker_id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
         return
     if held.phase == "died":
-        chunk = attempts.lost_build(state, held, worker_id, build_shape(build.toolchain))
+        chunk = attempts.lost(state, TaskId("build", held.id), worker_id, held, build_shape(build.toolchain))
         requeue(state, chunk, "the worker died while it ran", crashed=True)
     elif attempts.adopt_build(state, held.id, build_shape(build.toolchain), worker_id, held):
         state.schedule(Withdrawn(TaskId("build", held.id)))

@@ -43,8 +43,7 @@ def reconcile(state: State, chunk: Chunk, held: Held | None, now: float) -> None
     """What the worker of a known chunk does not list any more was lost, or never reached it."""
     if held is None:
         attemptlife.requeue(state, chunk, "the worker does not hold it", now)
-    elif held.rest and len(chunk.left) > (kept := len(within(chunk.left, held.rest))):
-        gone = chunk.left - within(chunk.left, held.rest) if kept else set(chunk.left)
+    elif held.rest and (gone := chunk.left - within(chunk.left, held.rest)):
         attemptlife.requeue(state, chunk, "the worker does not hold it", now, indexes=gone)
 
 
@@ -147,7 +146,7 @@ def _died_unknown(state: State, job: Job, worker_id: str, held: Held, now: float
     if not job.has(index):
         return
     attempts.keep(state, job, {index})
-    chunk = attempts.lost(state, job, worker_id, held, index)
+    chunk = attempts.lost(state, TaskId("run", job.id, index), worker_id, held, job.shape)
     attemptlife.crashed(state, chunk, index, DIED, now)
 
 

@@ -222,6 +222,7 @@ def _run_work(job: Job, placement: Placement) -> RunWork:
         lines=spec.lines,
         function=spec.function,
         isolate=spec.isolate,
+        slice_s=waiting.slice_s(job),
     )
 
 

@@ -20,7 +20,8 @@ from wasmgrid.scheduling.vectors import need_of
 
 MOST_CHUNK = 10_000  # tasks; what a frame of 512 KiB can name results of
 SHARES = 2  # a chunk is at most this part of what everybody who could run such tasks would get
-LONG_S = 0.002  # chunks of such tasks hold more work: few are lost with a worker, and each waits for the next one
+LONG_S = 0.002  # a task that takes so long; chunks of such hold more work, for few of them are lost with a worker
+LONG_CHUNK_S = 0.2
 CHANGE = 1.25  # the scheduler is told of a size that differs by so much
 
 
@@ -93,12 +94,16 @@ def resize(state: State, job: Job) -> None:
     if job.spec.concurrency is not None:
         parallel = min(parallel, job.spec.concurrency)
     waiting = job.task_count - len(job.done)
-    work_s = CHUNK_S if job.pace_s < LONG_S else 4 * CHUNK_S
-    size = max(1, min(int(work_s / job.pace_s), waiting // (SHARES * max(1, parallel)), MOST_CHUNK))
+    size = max(1, min(int(slice_s(job) / job.pace_s), waiting // (SHARES * max(1, parallel)), MOST_CHUNK))
     size = 1 if job.careful else size
     if not job.chunk / CHANGE <= size <= job.chunk * CHANGE:
         job.chunk = size
         state.schedule(Chunked(TaskId("run", job.id), size))
+
+
+def slice_s(job: Job) -> float:
+    """How much work a chunk of the job is meant to be, in seconds."""
+    return CHUNK_S if job.pace_s < LONG_S else LONG_CHUNK_S
 
 
 def _enqueue(state: State, job: Job, first: int, count: int) -> None:
