@@ -14,7 +14,8 @@ import click
 import pytest
 
 from wasmgrid.cli import exits, options
-from wasmgrid.cli.main import COMMANDS, main, root
+from wasmgrid.cli.commands import COMMANDS
+from wasmgrid.cli.main import main, root
 from wasmgrid.core import errors
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.home import Home

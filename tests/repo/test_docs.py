@@ -10,7 +10,8 @@ import pytest
 
 from wasmgrid.build.limits import BuildLimits
 from wasmgrid.build.toolchains import LANGUAGES
-from wasmgrid.cli.main import COMMANDS, root
+from wasmgrid.cli.commands import COMMANDS
+from wasmgrid.cli.main import root
 from wasmgrid.core.job import JobSpec
 from wasmgrid.core.lifecycle import TRANSITIONS
 from wasmgrid.core.limits import MB, Ceiling

@@ -14,46 +14,10 @@ import click
 
 from wasmgrid import __version__
 from wasmgrid.cli import exits
+from wasmgrid.cli.commands import COMMANDS, GROUPS
 from wasmgrid.cli.terminal import say
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.sdk.views import WASMGRID_FAILED
-
-# name -> (module, what it does); in the order of the help.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("submitting", "Run a program: its output is yours, its exit code too."),
-    "submit": ("submitting", "Submit a program and print the job's id."),
-    "build": ("building", "Compile a program to a .wasm and run nothing."),
-    "status": ("jobs", "Show a job."),
-    "wait": ("jobs", "Wait for a job's end."),
-    "logs": ("logs", "Print what a job wrote."),
-    "tasks": ("tasks", "List the tasks of a job."),
-    "results": ("tasks", "Print the results of all tasks as lines of JSON."),
-    "rerun": ("tasks", "Run a job, or its failed tasks, again."),
-    "jobs": ("jobs", "List jobs, newest first."),
-    "cancel": ("jobs", "Cancel a job."),
-    "why": ("jobs", "Say why a job is not running."),
-    "wasm": ("fetching", "Download the .wasm that a job ran."),
-    "artifacts": ("fetching", "List or download the files that a job left in /out."),
-    "repro": ("repro", "Make a folder that runs a job again under any WASI runtime."),
-    "up": ("grid", "Start a grid on this machine."),
-    "down": ("grid", "Stop the grid on this machine."),
-    "server": ("grid", "Start a server without a worker."),
-    "worker": ("working", "Start a worker that joins a grid."),
-    "builder": ("working", "Start a worker that only compiles."),
-    "workers": ("pool", "List the workers."),
-    "drain": ("pool", "Let workers finish what they hold, and go."),
-    "cordon": ("pool", "Give workers nothing new."),
-    "uncordon": ("pool", "Give workers tasks again."),
-    "join-command": ("joining", "Print the line to paste on another machine, which then joins."),
-    "credential": ("credentials", "Make, list and revoke what workers and servers join with."),
-    "cluster": ("cluster", "Write the files of a grid on several machines."),
-    "toolchain": ("toolchains", "List, install and check toolchains on this machine."),
-    "doctor": ("doctor", "Check this machine, and say what to do about what is missing."),
-    "bench": ("bench", "Measure this grid: latency, and tasks and calls a second."),
-    "prune": ("admin", "Remove old results, builds and files."),
-    "version": ("admin", "Print the versions of client and server."),
-}
-_GROUPS = {"Programs": 3, "Jobs": 12, "Grid": 5, "Pool": 7, "Upkeep": 5}
 
 
 class Commands(click.Group):
@@ -87,10 +51,9 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The help of all commands, without importing any."""
-        names = iter(COMMANDS)
-        for title, count in _GROUPS.items():
+        for title, commands in GROUPS.items():
             with formatter.section(title):
-                formatter.write_dl([(name, COMMANDS[name][1]) for _, name in zip(range(count), names, strict=False)])
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
 
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

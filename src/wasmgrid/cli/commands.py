@@ -1,0 +1,50 @@
+"""What can be typed: each command, the module that it is in and what it does, in the groups and order of the help."""
+
+from __future__ import annotations
+
+# title -> name -> (module of `cli`, what it does). The command is the module's function of that name, `-` as `_`.
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "Programs": {
+        "run": ("submitting", "Run a program: its output is yours, its exit code too."),
+        "submit": ("submitting", "Submit a program and print the job's id."),
+        "build": ("building", "Compile a program to a .wasm and run nothing."),
+    },
+    "Jobs": {
+        "jobs": ("jobs", "List jobs, newest first."),
+        "status": ("jobs", "Show jobs."),
+        "wait": ("jobs", "Wait for the end of jobs."),
+        "logs": ("logs", "Print what jobs wrote."),
+        "why": ("jobs", "Say why a job is not running."),
+        "cancel": ("jobs", "Cancel jobs."),
+        "rerun": ("tasks", "Run jobs, or their failed tasks, again."),
+        "tasks": ("tasks", "List the tasks of a job."),
+        "results": ("tasks", "Print the results of all tasks as lines of JSON."),
+        "artifacts": ("fetching", "List or download the files that jobs left in /out."),
+        "wasm": ("fetching", "Download the .wasm that a job ran."),
+        "repro": ("repro", "Make a folder that runs a job again under any WASI runtime."),
+    },
+    "Grid": {
+        "up": ("grid", "Start a grid on this machine."),
+        "down": ("grid", "Stop the grid on this machine."),
+        "server": ("grid", "Start a server without a worker."),
+        "worker": ("working", "Start a worker that joins a grid."),
+        "builder": ("working", "Start a worker that only compiles."),
+    },
+    "Pool": {
+        "workers": ("pool", "List the workers."),
+        "drain": ("pool", "Let workers finish what they hold, and go."),
+        "cordon": ("pool", "Give workers nothing new."),
+        "uncordon": ("pool", "Give workers tasks again."),
+        "join-command": ("joining", "Print the line to paste on another machine, which then joins."),
+        "credential": ("credentials", "Make, list and revoke what workers and servers join with."),
+        "cluster": ("cluster", "Write the files of a grid on several machines."),
+    },
+    "Upkeep": {
+        "toolchain": ("toolchains", "List, install and check toolchains on this machine."),
+        "doctor": ("doctor", "Check this machine, and say what to do about what is missing."),
+        "bench": ("bench", "Measure this grid: latency, and tasks and calls a second."),
+        "prune": ("admin", "Remove old results, builds and files."),
+        "version": ("admin", "Print the versions of client and server."),
+    },
+}
+COMMANDS = {name: entry for group in GROUPS.values() for name, entry in group.items()}
