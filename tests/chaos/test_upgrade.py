@@ -50,7 +50,7 @@ def test_hostile_72_a_cancel_that_meets_the_end_gives_one_outcome(pool: ChaosGri
         }
         for server in pool.servers:
             with pool.client(server) as client:
-                seen = client.job(job_id)
+                seen = client.status(job_id)
             assert seen.result is not None
             assert (seen.state, seen.result.outcome, seen.result.stdout) == _end(job)
 

@@ -80,7 +80,7 @@ class Grid:
         ends_at = time.monotonic() + timeout_s
         with self.client() as client:
             while True:
-                job = client.job(job_id)
+                job = client.status(job_id)
                 if job.state in states:
                     return job
                 assert time.monotonic() < ends_at, f"job {job_id} is still {job.state} ({job.state_reason})"

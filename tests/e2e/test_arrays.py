@@ -122,7 +122,7 @@ def test_results_come_while_it_runs(grid: Grid, slow: int) -> None:
         first = json.loads(following.stdout.readline())
         assert first["stdout"] == "slept\nslept\n"
         with grid.client() as client:
-            counts = client.job(slow).counts
+            counts = client.status(slow).counts
         assert counts.ended < 200
         assert counts.running <= 1  # as --concurrency says
         assert "rate: " in grid.text("status", str(slow))
@@ -150,7 +150,7 @@ def test_ctrl_c_detaches(grid: Grid) -> None:
 def test_a_batch_and_a_map_of_many_lines(grid: Grid) -> None:
     with grid.client() as client:
         cat = prepare.job(grid.directory / "cat.wat", lines=lines.of_texts(f"line {number}" for number in range(3000)))
-        job = client.wait(client.submit(cat.spec, cat.blobs).id)
+        job = client.wait(client.submit_spec(cat.spec, cat.blobs).id)
         assert (job.state, job.counts.succeeded, job.task_count) == ("succeeded", 3000, 3000)
         printed = {each.index: each.stdout for each in client.results(job.id)}
         assert printed == {number: f"line {number}\n" for number in range(3000)}

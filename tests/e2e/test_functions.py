@@ -109,7 +109,7 @@ def test_a_map_from_python(grid: Grid) -> None:
     with grid.client() as client:
         inputs = lines.of_values([number, 1] for number in range(20_000))
         made = prepare.job(path, function="add", lines=inputs)
-        job_id = client.submit(made.spec, made.blobs).id
+        job_id = client.submit_spec(made.spec, made.blobs).id
         values = {each.index: json.loads(bytes(each.return_value)) for each in client.values(job_id, follow=True)}
         assert values == {number: number + 1 for number in range(20_000)}
         assert client.wait(job_id).state == "succeeded"

@@ -126,14 +126,14 @@ def test_many_jobs_at_once(scripted: Scripted, client: Any) -> None:
 
     scripted.respond = respond
     specs = [JobSpec(module_sha256="a" * 64), JobSpec(module_sha256="b" * 64), JobSpec(module_sha256=module.sha256)]
-    first, second, third = client.run(scripted.url, steps.submit_many(specs, {module.sha256: module}))
+    first, second, third = client.perform(scripted.url, steps.submit_many(specs, {module.sha256: module}))
     assert (first.id, third.id) == (1, 2)
     assert isinstance(second, WasmgridError)
     assert (second.code, second.field) == ("invalid_field", "cpus")
     sent = msgspec.json.decode(scripted.asked[0].body)
     assert all(len(each["idempotency_key"]) == 32 for each in sent)
     assert msgspec.json.decode(scripted.asked[1].body)["idempotency_key"] == sent[2]["idempotency_key"]
-    *_, gone = client.run(scripted.url, steps.submit_many(specs, {}))
+    *_, gone = client.perform(scripted.url, steps.submit_many(specs, {}))
     assert isinstance(gone, ModuleNotFound)
 
 
@@ -160,7 +160,7 @@ def test_lines_are_uploaded_where_the_grid_lacks_them(scripted: Scripted, client
 
     scripted.respond = respond
     spec = JobSpec(module_sha256="a" * 64, lines=Lines(sha256=text.sha256))
-    assert client.run(scripted.url, steps.submit(spec, {text.sha256: text})).id == 3
+    assert client.perform(scripted.url, steps.submit(spec, {text.sha256: text})).id == 3
     assert have == {f"/v1/inputs/{text.sha256}"}
 
 

@@ -34,9 +34,9 @@ class Sync:
             return client.send(call)
 
     @staticmethod
-    def run(url: str, procedure: steps.Steps[Any]) -> Any:
+    def perform(url: str, procedure: steps.Steps[Any]) -> Any:
         with Client(url) as client:
-            return client.run(procedure)
+            return client.perform(procedure)
 
     @staticmethod
     def stream(url: str, call: Stream[Any]) -> list[Any]:
@@ -67,8 +67,8 @@ class Async:
         return cls._with(url, lambda client: client.send(call))
 
     @classmethod
-    def run(cls, url: str, procedure: steps.Steps[Any]) -> Any:
-        return cls._with(url, lambda client: client.run(procedure))
+    def perform(cls, url: str, procedure: steps.Steps[Any]) -> Any:
+        return cls._with(url, lambda client: client.perform(procedure))
 
     @classmethod
     def stream(cls, url: str, call: Stream[Any]) -> list[Any]:
@@ -165,7 +165,7 @@ def test_upload_on_demand(scripted: Scripted, client: Any) -> None:
 
     scripted.respond = respond
     spec = JobSpec(module_sha256=module.sha256, inputs=[Input(path="/in/x", sha256=given.sha256)])
-    job = client.run(scripted.url, steps.submit(spec, {module.sha256: module, given.sha256: given}))
+    job = client.perform(scripted.url, steps.submit(spec, {module.sha256: module, given.sha256: given}))
     assert job.id == 3
     did = [(asked.method, asked.target.split("/")[2]) for asked in scripted.asked]
     assert did == [
@@ -186,7 +186,7 @@ def test_what_nobody_has_is_an_error(scripted: Scripted, client: Any) -> None:
     )
     spec = JobSpec(module_sha256="a" * 64, inputs=[Input(path="/in/x", sha256="b" * 64)])
     with pytest.raises(InputNotFound):
-        client.run(scripted.url, steps.submit(spec, {}))
+        client.perform(scripted.url, steps.submit(spec, {}))
 
 
 @both
@@ -217,7 +217,7 @@ def test_downloads(scripted: Scripted, client: Any) -> None:
 def test_waiting_asks_until_it_is_finished(scripted: Scripted, client: Any) -> None:
     answers = [JOB | {"state": "running", "finished": False}] * 2 + [JOB]
     scripted.respond = lambda _: Answer(answers.pop(0))
-    assert client.run(scripted.url, steps.wait("last", None)).done
+    assert client.perform(scripted.url, steps.wait("last", None)).done
     assert [asked.target for asked in scripted.asked] == [
         "/v1/jobs/last?wait=30", "/v1/jobs/3?wait=30", "/v1/jobs/3?wait=30",
     ]  # fmt: skip

@@ -53,16 +53,16 @@ both = pytest.mark.parametrize("having", [sync, in_a_loop])
 @both
 def test_the_next_server_is_asked_where_one_is_gone(scripted: Scripted, gone: str, having: Any) -> None:
     scripted.respond = lambda _: Answer(JOB)
-    assert having(f"{gone},{scripted.url}", lambda client: client.job(3)).id == 3
+    assert having(f"{gone},{scripted.url}", lambda client: client.status(3)).id == 3
 
 
 def test_who_answered_is_asked_from_then_on(scripted: Scripted, gone: str) -> None:
     scripted.respond = lambda _: Answer(JOB)
     with Client(f"{gone},{scripted.url}") as client:
         assert client.url == gone
-        client.job(3)
+        client.status(3)
         assert client.url == scripted.url
-        client.job(3)
+        client.status(3)
     assert len({asked.connection for asked in scripted.asked}) == 1
 
 
@@ -71,9 +71,9 @@ def test_a_server_on_its_way_out_is_no_reason_to_give_up(scripted: Scripted, oth
     problem = {"status": 503, "code": "unavailable", "detail": "the server is stopping"}
     scripted.respond = lambda _: Answer(problem, 503, "application/problem+json")
     other.respond = lambda _: Answer(JOB)
-    assert having(f"{scripted.url},{other.url}", lambda client: client.job(3)).id == 3
+    assert having(f"{scripted.url},{other.url}", lambda client: client.status(3)).id == 3
     with pytest.raises(Unavailable, match="the server is stopping"):
-        having(scripted.url, lambda client: client.job(3))
+        having(scripted.url, lambda client: client.status(3))
 
 
 @both
@@ -81,7 +81,7 @@ def test_a_submission_carries_one_key_to_every_server(scripted: Scripted, other:
     scripted.respond = lambda _: Answer(cut=True)  # it may have been accepted: nobody knows
     other.respond = lambda _: Answer(JOB, 201)
     spec = JobSpec(module_sha256="ab" * 32)
-    assert having(f"{scripted.url},{other.url}", lambda client: client.run(steps.submit(spec, {}))).id == 3
+    assert having(f"{scripted.url},{other.url}", lambda client: client.perform(steps.submit(spec, {}))).id == 3
     (first, second) = scripted.asked[-1], other.asked[-1]
     assert b'"idempotency_key"' in first.body
     assert first.body == second.body
@@ -106,7 +106,7 @@ def test_a_refusal_is_final(scripted: Scripted, other: Scripted, having: Any) ->
     problem = {"status": 409, "code": "idempotency_conflict", "detail": "the key was used"}
     scripted.respond = lambda _: Answer(problem, 409, "application/problem+json")
     with pytest.raises(IdempotencyConflict):
-        having(f"{scripted.url},{other.url}", lambda client: client.job(3))
+        having(f"{scripted.url},{other.url}", lambda client: client.status(3))
     assert not other.asked
 
 
@@ -115,7 +115,7 @@ def test_all_are_gone(gone: str, having: Any, scripted: Scripted) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         second = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(Unreachable) as error:
-        having(f"{gone},{second}", lambda client: client.job(3))
+        having(f"{gone},{second}", lambda client: client.status(3))
     assert gone in error.value.message
     assert second in error.value.message
     assert error.value.hint == "see what runs: wasmgrid doctor"
@@ -159,7 +159,7 @@ def test_many_calls_at_once_move_on_together(scripted: Scripted, other: Scripted
 
     async def many() -> tuple[list[int], str]:
         async with AsyncClient(f"{scripted.url},{other.url}") as client:
-            found = await asyncio.gather(*(client.job(3) for _ in range(7)))
+            found = await asyncio.gather(*(client.status(3) for _ in range(7)))
             return [job.id for job in found], client.url
 
     assert asyncio.run(many()) == ([3] * 7, other.url)

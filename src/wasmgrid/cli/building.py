@@ -38,7 +38,7 @@ def build(program: str, output: str | None, server: str | None, **source: Any) -
     if prepared.spec.source is None:
         raise InvalidField(f"{name} is a .wasm already", hint=f"run it: wasmgrid run {program}", field="source")
     connection = client_or_start(server)
-    job = _built(connection, connection.submit(prepared.spec, prepared.blobs).id)
+    job = _built(connection, connection.submit_spec(prepared.spec, prepared.blobs).id)
     if job.module_sha256 is None:
         return ending.tell(job, connection)
     said = connection.send(calls.diagnostics(job.id))

@@ -60,7 +60,7 @@ class Feed(Generic[T]):
                     self._after = some[-1].seq if some else self._after
                 if not self._follow:
                     return
-                job = self._patience.client.job(self._job_id)
+                job = self._patience.client.status(self._job_id)
             except AWAY as error:
                 self._patience.try_again(error)
                 continue

@@ -30,7 +30,7 @@ from wasmgrid.sdk.client import Client
 def wasm(job: int | str, output: str | None, server: str | None) -> int:
     """Download the .wasm that a job ran. Run again, here or under any WASI runtime, it does the same."""
     connection = client(server)
-    shown = connection.job(job)
+    shown = connection.status(job)
     if shown.module_sha256 is None:
         raise NotFound(f"job {shown.id} has no module ({shown.state})", hint=f"wasmgrid status {shown.id}")
     if output == "-":

@@ -49,7 +49,7 @@ def wait(job: int | str, timeout: float | None, as_json: bool, server: str | Non
             hint = f"why: wasmgrid why {number}"
             raise TimedOutWaiting(f"job {number} is {left.state} after {timeout:g} s", hint=hint)
     follower = Follower(connection, lambda: client(server), number)
-    watching.until_done(follower.patience, connection.job(number), drawn=not as_json)
+    watching.until_done(follower.patience, connection.status(number), drawn=not as_json)
     body = follower.finished()
     if as_json:
         print_json(body)
@@ -105,7 +105,7 @@ def why(job: int | str, as_json: bool, server: str | None) -> int:
 
 def job_number(connection: Client, job: int | str) -> int:
     """The number of a job that may have been called `last`."""
-    return job if isinstance(job, int) else connection.job(job).id
+    return job if isinstance(job, int) else connection.status(job).id
 
 
 def _live_head(connection: Client, job: Job) -> bytes:

@@ -27,7 +27,7 @@ def logs(job: int | str, follow: bool, build: bool, index: int | None, server: s
     with --index all that this one wrote.
     """
     connection = client(server)
-    shown = connection.job(job)
+    shown = connection.status(job)
     if build:
         said = connection.send(calls.diagnostics(shown.id))
         click.echo(render.diagnostics(said, colour=wants_colour(sys.stdout)), nl=False, color=True)

@@ -89,7 +89,7 @@ class Bench:
         ends_at = time.monotonic() + CLEANING_S
         for job_id in reversed(self._made):
             try:
-                if not self._client.job(job_id).done:
+                if not self._client.status(job_id).done:
                     self._client.cancel(job_id)
                     self._client.wait(job_id, timeout_s=max(0.0, ends_at - time.monotonic()))
                 self._client.send(arrays.delete(job_id))
@@ -100,7 +100,7 @@ class Bench:
 
     def _submit(self, *, wait_s: float = 0.0, **fields: Any) -> Job:
         spec = JobSpec(module_sha256=self._module.sha256, name=NAME, memory_mb=16, disk_mb=1, **fields)
-        job = self._client.run(steps.submit(spec, {self._module.sha256: self._module}, wait_s=wait_s))
+        job = self._client.perform(steps.submit(spec, {self._module.sha256: self._module}, wait_s=wait_s))
         self._made.append(job.id)
         return job
 

@@ -49,7 +49,7 @@ exec "${{WASI_RUNTIME:-wasmtime}}" "$@"{args} < {stdin}
 def repro(job: int | str, output: Path | None, index: int | None, server: str | None) -> int:
     """Make a folder that runs a job again without wasmgrid: its .wasm, inputs, arguments, variables, and a run.sh."""
     connection = client(server)
-    shown = _of_task(connection.job(job), index)
+    shown = _of_task(connection.status(job), index)
     if shown.module_sha256 is None:
         raise NotFound(f"job {shown.id} has no module ({shown.state})", hint=f"wasmgrid status {shown.id}")
     folder = output or Path(f"repro-{shown.id}")

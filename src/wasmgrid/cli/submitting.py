@@ -51,7 +51,7 @@ def run(program: str, server: str | None, quiet: bool, detach: bool, as_json: bo
     """
     prepared = _prepare(program, **given)
     connection = client_or_start(server)
-    job = connection.submit(prepared.spec, prepared.blobs)
+    job = connection.submit_spec(prepared.spec, prepared.blobs)
     say(render.running(job.id))
     _warn(job)
     if detach:
@@ -75,7 +75,7 @@ def submit(program: str, server: str | None, as_json: bool, **given: Any) -> int
     """
     prepared = _prepare(program, **given)
     connection = client_or_start(server)
-    job = connection.submit(prepared.spec, prepared.blobs)
+    job = connection.submit_spec(prepared.spec, prepared.blobs)
     _warn(job)
     if as_json:
         return _print_job(connection, job)

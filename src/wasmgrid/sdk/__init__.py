@@ -4,7 +4,7 @@
 
     with Client() as grid:
         hello = prepare.job("hello.rs", name="sleep", cpus=1, memory_mb=1000)
-        job = grid.wait(grid.submit(hello.spec, hello.blobs).id)
+        job = grid.wait(grid.submit_spec(hello.spec, hello.blobs).id)
         print(job.result.stdout)
 
 Imports `core` and `home` only. Light: the standard library and msgspec; httpx is loaded by `AsyncClient` alone. What

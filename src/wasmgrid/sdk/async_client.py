@@ -78,7 +78,7 @@ class AsyncClient:
                 if not self.servers.another(call, failures, than=asked):
                     raise all_away(failures) from error
 
-    async def run(self, procedure: steps.Steps[T]) -> T:
+    async def perform(self, procedure: steps.Steps[T]) -> T:
         """Several calls, as `steps` orders them."""
         try:
             call = next(procedure)
@@ -114,15 +114,17 @@ class AsyncClient:
 
     # -- the calls people make ----------------------------------------------------------------------------------------
 
-    async def submit(self, spec: JobSpec, blobs: Mapping[str, Blob] | None = None, *, wait_s: float = 0.0) -> views.Job:
+    async def submit_spec(
+        self, spec: JobSpec, blobs: Mapping[str, Blob] | None = None, *, wait_s: float = 0.0
+    ) -> views.Job:
         """Submit a job (`sdk.prepare.job` makes one out of files); uploads what the server lacks of `blobs`."""
-        return await self.run(steps.submit(spec, blobs or {}, wait_s=wait_s))
+        return await self.perform(steps.submit(spec, blobs or {}, wait_s=wait_s))
 
     async def wait(self, job_id: JobId, *, timeout_s: float | None = None) -> views.Job:
         """The job when it is finished, or as it is after `timeout_s`."""
-        return await self.run(steps.wait(job_id, timeout_s))
+        return await self.perform(steps.wait(job_id, timeout_s))
 
-    async def job(self, job_id: JobId) -> views.Job:
+    async def status(self, job_id: JobId) -> views.Job:
         """One job; `last` is the newest."""
         return await self.send(calls.job(job_id))
 
@@ -169,7 +171,7 @@ class AsyncClient:
 
     async def submit_many(self, specs: Sequence[JobSpec], blobs: Mapping[str, Blob] | None = None) -> list[Submitted]:
         """Submit many jobs, up to 1,000 in one commit; each is a job, or the error for which it was not taken."""
-        return await self.run(steps.submit_many(specs, blobs or {}))
+        return await self.perform(steps.submit_many(specs, blobs or {}))
 
     async def tasks(
         self, job_id: JobId, *, failed: bool = False, outcome: str | None = None

@@ -76,7 +76,7 @@ class Client:
         """One call, one answer."""
         return self._anywhere(call, lambda: self._send(call))
 
-    def run(self, procedure: steps.Steps[T]) -> T:
+    def perform(self, procedure: steps.Steps[T]) -> T:
         """Several calls, as `steps` orders them."""
         try:
             call = next(procedure)
@@ -115,15 +115,15 @@ class Client:
 
     # -- the calls people make ----------------------------------------------------------------------------------------
 
-    def submit(self, spec: JobSpec, blobs: Mapping[str, Blob] | None = None, *, wait_s: float = 0.0) -> views.Job:
+    def submit_spec(self, spec: JobSpec, blobs: Mapping[str, Blob] | None = None, *, wait_s: float = 0.0) -> views.Job:
         """Submit a job (`sdk.prepare.job` makes one out of files); uploads what the server lacks of `blobs`."""
-        return self.run(steps.submit(spec, blobs or {}, wait_s=wait_s))
+        return self.perform(steps.submit(spec, blobs or {}, wait_s=wait_s))
 
     def wait(self, job_id: JobId, *, timeout_s: float | None = None) -> views.Job:
         """The job when it is finished, or as it is after `timeout_s`."""
-        return self.run(steps.wait(job_id, timeout_s))
+        return self.perform(steps.wait(job_id, timeout_s))
 
-    def job(self, job_id: JobId) -> views.Job:
+    def status(self, job_id: JobId) -> views.Job:
         """One job; `last` is the newest."""
         return self.send(calls.job(job_id))
 
@@ -169,7 +169,7 @@ class Client:
 
     def submit_many(self, specs: Sequence[JobSpec], blobs: Mapping[str, Blob] | None = None) -> list[Submitted]:
         """Submit many jobs, up to 1,000 in one commit; each is a job, or the error for which it was not taken."""
-        return self.run(steps.submit_many(specs, blobs or {}))
+        return self.perform(steps.submit_many(specs, blobs or {}))
 
     def tasks(self, job_id: JobId, *, failed: bool = False, outcome: str | None = None) -> Iterator[views.Result]:
         """The tasks of a job that have ended, by index, fetched as they are asked for."""
