@@ -1,4 +1,7 @@
-//! Prints the most frequent words of its standard input, and leaves all of them in /out as an artifact.
+//! Prints the most frequent words of its standard input, and leaves all of them in /out as an artifact. `words` is a
+//! library of this project, by path.
+//!
+//!     wasmgrid run examples/wordcount --stdin examples/wordcount/poem.txt
 use std::io::{self, Read};
 
 fn main() -> io::Result<()> {
