@@ -42,8 +42,9 @@ types: setup ## Check types (mypy --strict)
 bench: toolchains ## Measure speed and memory, peers beside it; python -m benchmarks render fills the documents
 	$(BIN)/python -m benchmarks
 
-docs: setup ## Bring the table of hostile inputs and their tests in docs/security.md up to date
+docs: setup ## Build the documents as a site, strictly (build/site), and renew the table of hostile inputs in them
 	$(BIN)/python scripts/hostile.py
+	$(BIN)/python -m scripts.docs
 
 lock: ## Resolve requirements/dev.txt anew from pyproject.toml (needs uv)
 	uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

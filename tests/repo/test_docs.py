@@ -49,6 +49,8 @@ def test_local_links_resolve(page: Path) -> None:
         linked = (page.parent / name).resolve() if name else page
         assert linked.exists(), f"{page.name} links to {target}"
         if fragment:
+            if "<!-- from the code: " in read(linked):
+                continue  # its headings are there when the site is built, which holds the link: test_site.py
             headings = re.findall(r"^#+ (.+)$", read(linked), re.MULTILINE)
             assert fragment in map(anchor, headings), f"{page.name} links to {target}"
 

@@ -12,15 +12,25 @@ class OutcomeKind(StrEnum):
     """Every way in which a task can end. Stable names: they are in the API, the CLI and the docs."""
 
     EXITED = "exited"
+    """The program ended by itself; 0 is a success."""
     TRAPPED = "trapped"
+    """WebAssembly stopped it: `trap_kind` says why, with a backtrace."""
     OUT_OF_MEMORY = "out_of_memory"
+    """It died at its memory cap."""
     TIMED_OUT = "timed_out"
+    """One of its three times was over: the message says which."""
     OUT_OF_FUEL = "out_of_fuel"
+    """Its `fuel` was used up."""
     OUTPUT_LIMIT = "output_limit"
+    """It wrote more than its output limit; the head and the last 4 KiB are kept."""
     CANCELLED = "cancelled"
+    """Someone cancelled it."""
     BUILD_FAILED = "build_failed"
+    """The toolchain refused its source; the diagnostics say why."""
     REJECTED = "rejected"
+    """wasmgrid could not run it: no sandbox, no toolchain, a module that does not compile within its limits."""
     LOST = "lost"
+    """Three attempts ended with their runner or their agent."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
