@@ -30,7 +30,7 @@ class Chunks:
 
     def run(self, run: Run) -> bool:
         """Run what is not halted of `run`; whether another can follow on this runner."""
-        self._outbox.begin(run.attempt)
+        self._outbox.begin(run.attempt, run.hold_s)
         if run.function is None:
             self.rest()
         try:

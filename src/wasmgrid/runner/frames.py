@@ -21,6 +21,7 @@ import msgspec
 from wasmgrid.core.job import Stats
 from wasmgrid.core.limits import Limits
 from wasmgrid.core.outcome import Outcome
+from wasmgrid.core.work import CHUNK_S
 
 MODULES, INPUTS, IO, SCRATCH = "modules", "in", "io", "scratch"
 STDOUT, STDERR = f"{IO}/stdout", f"{IO}/stderr"  # named pipes
@@ -88,7 +89,8 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
     """A chunk: the tasks `first` .. `first + count - 1` of one job, to be run one after the other as one attempt.
 
     `module` is a name under box/modules, `stdin_file` one under box/in (else `stdin` is all of it). `lines` has a line
-    per task; `runner.arguments` says what becomes of it and of `args`. The rest is as in `worker.task.RunnerChunk`.
+    per task; `runner.arguments` says what becomes of it and of `args`. `hold_s`: results may wait so long for others.
+    The rest is as in `worker.task.RunnerChunk`.
     """
 
     attempt: int
@@ -109,6 +111,7 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
     array: bool = False
     function: str | None = None
     isolate: bool = False
+    hold_s: float = CHUNK_S
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True):

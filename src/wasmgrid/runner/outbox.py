@@ -1,4 +1,4 @@
-"""Results on their way to the agent: many in a frame, none kept back for longer than `WAIT_S`.
+"""Results on their way to the agent: many in a frame, none kept back for longer than their chunk is meant to last.
 
 Nor does one wait behind a task that takes its time: the thread beside the guest sends what there is 10 ms after such a
 task began.
@@ -16,7 +16,7 @@ from wasmgrid.core.work import CHUNK_S
 from wasmgrid.runner.frames import Channel, End, Ended, Returns, encode
 from wasmgrid.runner.meter import Meter
 
-WAIT_S = CHUNK_S  # each frame is a message, a commit and an answer: one for a chunk is enough
+LONG_S = CHUNK_S  # a task of so long may have a frame of its own
 _FULL_BYTES = 64 << 10
 _MOST_UNSENT_BYTES = 4 << 20  # an agent that takes nothing is waited for from here on
 
@@ -29,11 +29,14 @@ class Outbox:
         self._lock = threading.Lock()
         self._unsent = bytearray()
         self.meter: Meter | None = None  # of the calls whose values are added
-        self.begin(0)
+        self.begin(0, CHUNK_S)
 
-    def begin(self, attempt: int) -> None:
-        """From now on results are of this attempt."""
-        self._attempt = attempt
+    def begin(self, attempt: int, hold_s: float) -> None:
+        """From now on results are of this attempt, and one may wait `hold_s` for those after it.
+
+        That is what the chunk is meant to last: each frame is a message, a commit and an answer, and one is enough.
+        """
+        self._attempt, self._hold_s = attempt, hold_s
         self._ends: list[End] = []
         self._returns: list[Returns] = []
         self._values: list[bytes] = []
@@ -49,7 +52,7 @@ class Outbox:
             self._close_range()
             self._ends.append(end)
             self._bytes += len(end.stdout.data) + len(end.stderr.data)
-            if end.stats.wall_ms >= WAIT_S * 1000:
+            if end.stats.wall_ms >= LONG_S * 1000:
                 self._since = -math.inf  # such long ones can each have a frame
             elif self._since is None:
                 self._since = time.monotonic()
@@ -72,7 +75,7 @@ class Outbox:
     def is_due(self) -> bool:
         """Whether there is something that should be sent."""
         since = self._since
-        waited = since is not None and time.monotonic() - since >= WAIT_S
+        waited = since is not None and time.monotonic() - since >= self._hold_s
         return waited or self._bytes > _FULL_BYTES or bool(self._unsent)
 
     def flush(self) -> None:
@@ -95,7 +98,7 @@ class Outbox:
             return
         self._close_range()
         self._unsent += encode(Ended(self._attempt, self._ends, self._returns, over, idle))
-        self.begin(self._attempt)
+        self.begin(self._attempt, self._hold_s)
 
     def _close_range(self) -> None:
         values = self._values

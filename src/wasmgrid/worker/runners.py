@@ -293,6 +293,7 @@ def _run_of(chunk: RunnerChunk, module: str, layout: Layout, stdin_file: str | N
         chunk.array,
         chunk.function,
         chunk.isolate,
+        chunk.hold_s,
     )
 
 

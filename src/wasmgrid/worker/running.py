@@ -155,6 +155,7 @@ class TaskRunning:
             array=work.array,
             function=work.function,
             isolate=work.isolate,
+            hold_s=work.slice_s,
             tasks=Tasks(first=work.first, count=work.count, args=work.args, stdin=stdin),
         )
 

@@ -10,6 +10,7 @@ import msgspec
 from wasmgrid.core.job import Input, Stats
 from wasmgrid.core.limits import Limits
 from wasmgrid.core.outcome import Outcome
+from wasmgrid.core.work import CHUNK_S
 
 TaskKey = tuple[int, int]
 """(attempt id, task index): what names a task among the runners of one agent."""
@@ -50,7 +51,8 @@ class RunnerChunk(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt at several tasks, run one after the other: nothing in it is still to be fetched.
 
     `array`: the job is one: `{index}` and `{line}` in args are templates, and the index is in the environment.
-    `function`: call it for each task, in an instance that the calls share unless `isolate`.
+    `function`: call it for each task, in an instance that the calls share unless `isolate`. `hold_s`: how long a
+    result may wait for those after it.
     """
 
     attempt: int
@@ -64,6 +66,7 @@ class RunnerChunk(msgspec.Struct, frozen=True, kw_only=True):
     array: bool = False
     function: str | None = None
     isolate: bool = False
+    hold_s: float = CHUNK_S
     tasks: Tasks = Tasks()
 
 
@@ -127,7 +130,7 @@ class RangeReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OnResults = Callable[[list[RunnerReport], list[RangeReport]], None]
-"""Told on the event loop, within some 50 ms of their end, many at a time."""
+"""Told on the event loop, within the chunk's `hold_s` of their end, many at a time."""
 
 
 class Current(msgspec.Struct, frozen=True):
