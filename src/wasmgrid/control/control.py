@@ -17,7 +17,7 @@ from wasmgrid.control.following import Following
 from wasmgrid.control.leading import Leading
 from wasmgrid.control.membership import Membership
 from wasmgrid.control.questions import Question, WhoLeads
-from wasmgrid.control.watchers import End, Watchers
+from wasmgrid.control.watchers import End, Watchers, first_over
 from wasmgrid.core import wire
 from wasmgrid.core.errors import TimedOutWaiting, Unavailable, Unreachable, WasmgridError
 from wasmgrid.core.job import StoredSpec
@@ -185,6 +185,17 @@ class Control:
                 if self._watchers.released or left_s <= 0:
                     return
                 await watcher.over(left_s)
+
+    async def wait_any(self, job_ids: Collection[int], timeout_s: float) -> list[int]:
+        """Those of these jobs that have ended (or are gone), once one has, or after `timeout_s`."""
+        with contextlib.ExitStack() as stack:
+            watchers = {job_id: stack.enter_context(self._watchers.listening(job_id)) for job_id in job_ids}
+            elsewhere = [job_id for job_id, one in watchers.items() if not one.ended and not self._leads(job_id)]
+            for at in range(0, len(elsewhere), POLL_JOBS):
+                await self._ask_store(elsewhere[at : at + POLL_JOBS])
+            if watchers and timeout_s > 0 and not self._watchers.released:
+                await first_over(watchers.values(), timeout_s)
+            return [job_id for job_id, one in watchers.items() if one.ended]
 
     async def watch(self, job_id: int) -> AsyncIterator[None]:
         """One tick per change of the job, several at once being one; ends when its end is committed.

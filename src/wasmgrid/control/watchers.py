@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from wasmgrid.core.job import TaskResult
@@ -46,10 +46,29 @@ class Watcher:
         finally:
             timer.cancel()
 
+    def share(self, over: asyncio.Future[None]) -> None:
+        """Whoever waits for the end of any of several waits for this."""
+        self._over = over
+
     def release(self) -> None:
         """Whoever waits for the end waits no longer."""
         if self._over is not None and not self._over.done():
             self._over.set_result(None)
+
+
+async def first_over(watchers: Collection[Watcher], timeout_s: float) -> None:
+    """Return when one of these jobs' ends is committed, after `timeout_s`, or at `release`."""
+    if any(watcher.ended for watcher in watchers):
+        return
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    for watcher in watchers:
+        watcher.share(over)
+    timer = loop.call_later(timeout_s, next(iter(watchers)).release)
+    try:
+        await over
+    finally:
+        timer.cancel()
 
 
 class Watchers:

@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from wasmgrid.control import Control
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.limits import Ceiling
-from wasmgrid.server import batch, blobs_in, grid, job_files, jobs, logs, openapi, pool, problems, tasks
+from wasmgrid.server import batch, blobs_in, grid, job_files, jobs, logs, openapi, pool, problems, tasks, waiting
 from wasmgrid.server.admission import Admission
 from wasmgrid.server.direct import Direct
 from wasmgrid.server.guards import Gate
@@ -62,6 +62,7 @@ def create_app(
         route_handlers=[
             jobs.router,
             batch.submit_batch,
+            waiting.wait_any,
             tasks.router,
             job_files.router,
             logs.router,

@@ -79,6 +79,9 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
             "schema": {"type": "array", "items": {"$ref": REF.format(name="JobSpec")}, "maxItems": 1000}
         }
     },
+    ("/v1/jobs:wait", "post"): {
+        "application/json": {"schema": {"type": "array", "items": {"type": "integer"}, "maxItems": 10_000}}
+    },
     ("/v1/jobs/{job}/rerun", "post"): {"application/json": {"schema": {"type": "object"}}},
     ("/v1/modules/{sha256}", "put"): {"application/wasm": BINARY},
     ("/v1/inputs/{sha256}", "put"): {"application/octet-stream": BINARY},

@@ -9,7 +9,7 @@ import msgspec
 
 from wasmgrid.build.functions.names import check_function
 from wasmgrid.build.project import check_source
-from wasmgrid.build.toolchains import check_flags, infer
+from wasmgrid.build.toolchains import check_flags, infer, named
 from wasmgrid.core.digest import pack_files, sha256_hex
 from wasmgrid.core.errors import InputNotFound, InvalidField, InvalidPath, InvalidRequest, ModuleNotFound, TooLarge
 from wasmgrid.core.job import INLINE_BYTES, Base64, JobSpec, Source, SourceRef, Stdin, StoredSpec
@@ -159,6 +159,8 @@ def pack(
         check_relative(source.entry, field="source.entry")
     check_source(files, ceiling)
     language, entry = infer(files, source.language, source.entry)
+    if len(files) == 1 and "." not in entry:  # text that came without a name: compilers go by the suffix
+        entry, files = _suffixed(language, entry, files[entry])
     check_flags(language, source.build_flags)
     if function is not None:
         check_function(language, function)
@@ -175,6 +177,11 @@ def pack(
         bytes=sum(map(len, files.values())),
     )
     return PackedSource(ref, blob)
+
+
+def _suffixed(language: str, entry: str, content: bytes) -> tuple[str, dict[str, bytes]]:
+    suffix = next(iter(named(language).suffixes), "")
+    return entry + suffix, {entry + suffix: content}
 
 
 def _files_of(source: Source, parts: Mapping[str, bytes]) -> dict[str, bytes]:
