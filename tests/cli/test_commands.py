@@ -46,9 +46,11 @@ def test_help_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "said"),
     [
         (["stats"], "Did you mean status?"),
-        (["status"], "name one job"),
-        (["status", "1", "--id", "2"], "name one job"),
-        (["status", "x"], "not a job's id"),
+        (["status"], "name a job"),
+        (["tasks", "1", "--id", "2"], "name one job"),
+        (["tasks", "x"], "not a job's id"),
+        (["status", "x"], "names no jobs"),
+        (["workers", "--json", "-o", "wide"], "--json is --output json"),
         (["run", "x.c", "--time-limit", "soon"], "write 30s, 10m or 1h30m"),
         (["run", "x.c", "--output-limit", "big"], "write 512K, 16M or 1G"),
         (["run", "x.c", "--require", "arch"], "not KEY=VALUE"),
@@ -109,8 +111,6 @@ def test_flags_have_units() -> None:
     assert options.Duration().convert("1h30m", None, None) == 5400.0
     assert options.Size().convert("16M", None, None) == 16 << 20
     assert options.Pair().convert("a=b=c", None, None) == ("a", "b=c")
-    assert options.JobId().convert("12", None, None) == 12
-    assert options.JobId().convert("last", None, None) == "last"
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,10 @@ def test_exit_codes_of_our_own_errors(kind: type[WasmgridError], code: int) -> N
 
 
 def test_a_variable_comes_from_the_flag_or_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    from wasmgrid.cli.submitting import _variable
+    from wasmgrid.cli.requesting import variables
 
     monkeypatch.setenv("HERE", "value")
-    assert _variable("A=b=c") == ("A", "b=c")
-    assert _variable("A=") == ("A", "")
-    assert _variable("HERE") == ("HERE", "value")
+    assert variables(["A=b=c", "B=", "HERE"]) == {"A": "b=c", "B": "", "HERE": "value"}
 
 
 def test_down_where_nothing_runs(capsys: pytest.CaptureFixture[str]) -> None:

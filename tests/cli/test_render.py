@@ -205,7 +205,9 @@ def test_tables() -> None:
     assert tables.credentials([made, revoked], now=NOW) == (
         "NAME   KIND    STATE           AGE\npool1  worker  valid           2h\nold    server  revoked 0s ago  9d\n"
     )
-    assert tables.artifacts([("a\x1b.txt", 2048, "ab")]) == ("PATH       SIZE     SHA256\na\\x1b.txt  2.0 KiB  ab\n")
+    assert tables.artifacts([Artifact(path="a\x1b.txt", sha256="ab", bytes=2048)]) == (
+        "PATH       SIZE     SHA256\na\\x1b.txt  2.0 KiB  ab\n"
+    )
 
 
 @pytest.mark.parametrize("seconds", [0, 59, 60, 3599, 3600, 86400, 200_000])

@@ -15,15 +15,15 @@ from wasmgrid.sdk import calls, views
 
 
 @click.command()
-@options.as_json
+@options.output
 @options.server
-def version(as_json: bool, server: str | None) -> int:
+def version(output: str, server: str | None) -> int:
     """Print the version of this client, and of the server where one can be reached."""
     try:
         theirs, said = client(server).send(calls.version()).version, ""
     except WasmgridError as error:
         theirs, said = None, f"none ({error.message})"
-    if as_json:
+    if output == options.JSON:
         return print_json(msgspec.json.encode({"client": __version__, "server": theirs}))
     click.echo(f"wasmgrid {__version__}\nserver {one_line(theirs or said)}")
     return 0
@@ -36,13 +36,13 @@ def version(as_json: bool, server: str | None) -> int:
 @click.option("--builds", "builds_bytes", type=options.Size(), help="Least used builds go while all hold more.")
 @click.option("--grace", "grace_s", type=options.Duration(), help="Nothing younger than this goes.")
 @click.option("--dry-run", is_flag=True, help="Only count what would go.")
-@options.as_json
+@options.output
 @options.server
-def prune(as_json: bool, server: str | None, dry_run: bool, **bounds: float | None) -> int:
+def prune(output: str, server: str | None, dry_run: bool, **bounds: float | None) -> int:
     """Remove old results, builds and files, never what is still used. What is not said has the server's default."""
     policy: dict[str, object] = {key: value for key, value in bounds.items() if value is not None}
     body = client(server).send(calls.raw(calls.prune(policy | {"dry_run": dry_run})))
-    if as_json:
+    if output == options.JSON:
         return print_json(body)
     gone = msgspec.json.decode(body, type=views.Pruned)
     verb = "would go" if gone.dry_run else "gone"

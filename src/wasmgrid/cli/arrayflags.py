@@ -1,42 +1,18 @@
-"""The flags of jobs with many tasks and of functions, and what they make of a request."""
+"""What the flags of many tasks and of functions make of a request."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from wasmgrid.cli.options import F
 from wasmgrid.core.errors import InvalidPath
 from wasmgrid.core.ranges import parse_runs
 from wasmgrid.sdk import lines
 from wasmgrid.sdk.lines import GivenLines
-
-_FLAGS: list[Callable[[Any], Any]] = [
-    click.option("--array", metavar="INDEXES", help="A task for each index: 0-99999, or 3,7,10-20. In ARGS {index} is "
-                 "replaced by it; it is in the variable WASMGRID_TASK_INDEX, too."),
-    click.option("--each-line", metavar="FILE|-", help="A task for each line of FILE, which it reads from standard "
-                 "input; or its arguments with --as-args; or wherever {line} stands in ARGS."),
-    click.option("--from-json", metavar="FILE|-", help="A task for each element of a JSON array, or each value of "
-                 "NDJSON: a function's arguments, else as for --each-line."),
-    click.option("--as-args", is_flag=True, help="The line is split into arguments as a shell does (a JSON array is "
-                 "their list), after ARGS."),
-    click.option("--function", metavar="NAME", help="Call this function of the source: the words after -- are its "
-                 "arguments, and what it returns is printed."),
-    click.option("--isolate", is_flag=True, help="A fresh instance for every call of the function."),
-    click.option("--max-fails", type=click.IntRange(min=0), metavar="N", help="Give up once more than N tasks failed."),
-    click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="At most so many tasks at once."),
-]  # fmt: skip
-
-
-def array_flags(command: F) -> F:
-    """How many tasks, and what each is given."""
-    for flag in reversed(_FLAGS):
-        command = flag(command)
-    return command
 
 
 def check(program: str, given: dict[str, Any]) -> None:
@@ -75,7 +51,7 @@ def taken(given: dict[str, Any]) -> dict[str, Any]:
     fields = {name: given.pop(name) for name in ("array", "function", "isolate", "max_fails", "concurrency")}
     each_line, from_json = given.pop("each_line"), given.pop("from_json")
     del given["as_args"]
-    return {**fields, "lines": _lines(each_line, from_json, use)}
+    return {**fields, "lines": given_lines(each_line, from_json, use)}
 
 
 def use_of(given: dict[str, Any]) -> str:
@@ -92,7 +68,8 @@ def names_line(args: Sequence[str]) -> bool:
     return any("{line}" in arg.replace("{{line}}", "") for arg in args)
 
 
-def _lines(each_line: str | None, from_json: str | None, use: str) -> GivenLines | None:
+def given_lines(each_line: str | None, from_json: str | None, use: str) -> GivenLines | None:
+    """What each task is given, read now; None where no flag says."""
     if each_line == "-":
         return lines.of_stream(sys.stdin.buffer, use)
     if each_line:

@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from wasmgrid.cli import ending, options, render
-from wasmgrid.cli.connecting import client_or_start
+from wasmgrid.cli.connecting import client_or_start, submitted
 from wasmgrid.cli.fetching import save
 from wasmgrid.cli.following import waiting_for
-from wasmgrid.cli.submitting import program_of
+from wasmgrid.cli.jobflags import source_flags
+from wasmgrid.cli.requesting import program_of
 from wasmgrid.cli.terminal import Progress, one_line, wants_colour
 from wasmgrid.core.errors import InvalidField
 from wasmgrid.core.units import format_bytes, format_ms
@@ -23,7 +24,7 @@ from wasmgrid.sdk.views import Job
 
 @click.command()
 @click.argument("program", metavar="FILE|DIRECTORY|-")
-@options.source_flags
+@source_flags
 @click.option("-o", "--output", metavar="FILE|-", help="Where it goes (default: NAME.wasm; - is stdout).")
 @options.server
 def build(program: str, output: str | None, server: str | None, **source: Any) -> int:
@@ -38,7 +39,7 @@ def build(program: str, output: str | None, server: str | None, **source: Any) -
     if prepared.spec.source is None:
         raise InvalidField(f"{name} is a .wasm already", hint=f"run it: wasmgrid run {program}", field="source")
     connection = client_or_start(server)
-    job = _built(connection, connection.submit_spec(prepared.spec, prepared.blobs).id)
+    job = _built(connection, submitted(connection, prepared).id)
     if job.module_sha256 is None:
         return ending.tell(job, connection)
     said = connection.send(calls.diagnostics(job.id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
@@ -11,6 +12,10 @@ from wasmgrid.cli.terminal import say
 from wasmgrid.home import Home
 from wasmgrid.sdk import endpoint
 from wasmgrid.sdk.client import CONNECT_S, Client
+from wasmgrid.sdk.views import Job
+
+if TYPE_CHECKING:
+    from wasmgrid.sdk.prepare import Prepared
 
 IDLE_EXIT = "10m"
 
@@ -48,3 +53,11 @@ def _runs() -> bool:
     except OSError:
         return False
     return True
+
+
+def submitted(connection: Client, request: Prepared) -> Job:
+    """The request as a job; what the server lacks of its bytes is uploaded, with a bar where that takes a while."""
+    from wasmgrid.cli.transfer import Transfer  # noqa: PLC0415 -- most commands send nothing
+
+    with Transfer("uploading", sum(blob.size for blob in request.blobs.values())) as transfer:
+        return connection.submit_spec(request.spec, transfer.uploaded(request.blobs))

@@ -11,7 +11,7 @@ import msgspec
 
 from wasmgrid.cli import options, tables
 from wasmgrid.cli.connecting import client
-from wasmgrid.cli.terminal import print_json, say
+from wasmgrid.cli.terminal import print_json, print_table, say
 from wasmgrid.core.errors import InvalidPath, WasmgridError
 from wasmgrid.sdk import calls, views
 from wasmgrid.sdk.client import Client
@@ -54,15 +54,17 @@ def server(name: str, output: str | None, server: str | None) -> int:
 
 
 @credential.command("list")
-@options.as_json
+@options.output
 @options.server
-def list_(as_json: bool, server: str | None) -> int:
+def list_(output: str, server: str | None) -> int:
     """List the credentials that were made, the revoked ones too."""
     body = client(server).send(calls.raw(calls.credentials()))
-    if as_json:
+    if output == options.JSON:
         return print_json(body)
     found = msgspec.json.decode(body, type=views.Credentials).credentials
-    click.echo(tables.credentials(found, now=datetime.now(UTC)), nl=False)
+    print_table(tables.credentials(found, now=datetime.now(UTC), wide=output == options.WIDE))
+    if not found:
+        say("no credentials yet · make one: wasmgrid join-command")
     return 0
 
 

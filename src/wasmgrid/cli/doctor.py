@@ -15,9 +15,9 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
-@options.as_json
+@options.output
 @options.server
-def doctor(as_json: bool, server: str | None) -> int:
+def doctor(output: str, server: str | None) -> int:
     """Check this machine: what holds compilers and guests, what is installed, what runs; with what to do about it.
 
     Exit code 125 where something fails.
@@ -27,11 +27,11 @@ def doctor(as_json: bool, server: str | None) -> int:
     found = []
     for check in checks.everything(server):
         found.append(check)
-        if not as_json:
+        if output != options.JSON:
             mark = f"{check.state:<4}"
             mark = click.style(mark, fg=_COLOURS[check.state]) if wants_colour(sys.stdout) else mark
             remedy = f" · {check.remedy}" if check.remedy else ""
             click.echo(f"{mark}  {check.name:<9}  {one_line(check.found + remedy)}", color=True)
-    if as_json:
+    if output == options.JSON:
         print_json(msgspec.json.encode(found))
     return WASMGRID_FAILED if any(check.state == "fail" for check in found) else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.sdk.views import WASMGRID_FAILED
 
@@ -23,3 +25,9 @@ def exit_code(error: WasmgridError) -> int:
     if error.code == "invalid_module":
         return INVALID_PROGRAM
     return WASMGRID_FAILED
+
+
+def of_several(codes: Sequence[int]) -> int:
+    """Of a command that did the same for several jobs: 0 where all went well, what they agree on, else 1."""
+    failed = {code for code in codes if code}
+    return 0 if not failed else failed.pop() if len(failed) == 1 else 1

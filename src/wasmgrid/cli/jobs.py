@@ -1,122 +1,97 @@
-"""Questions about jobs, and their end: status, wait, jobs, cancel, why."""
+"""Questions about jobs, and their end: jobs, cancel, why, delete."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 import msgspec
 
-from wasmgrid.cli import ending, options, render, tables, watching
+from wasmgrid.cli import ids, options, tables
 from wasmgrid.cli.connecting import client
-from wasmgrid.cli.following import Follower
-from wasmgrid.cli.terminal import print_json, say
-from wasmgrid.core.errors import TimedOutWaiting, WasmgridError
-from wasmgrid.sdk import calls
-from wasmgrid.sdk.client import Client
-from wasmgrid.sdk.views import Job, JobPage, Why
+from wasmgrid.cli.ids import Span
+from wasmgrid.cli.terminal import print_json, print_table, say
+from wasmgrid.core.lifecycle import JobState
+from wasmgrid.sdk import arrays, calls
+from wasmgrid.sdk.views import JobPage, Why
 
 
 @click.command()
-@options.job_argument
-@options.as_json
-@options.server
-def status(job: int | str, as_json: bool, server: str | None) -> int:
-    """Show a job: what it is called, whether it is finished, how long it ran and what it wrote; then all the rest."""
-    connection = client(server)
-    body = connection.send(calls.raw(calls.job(job)))
-    if as_json:
-        return print_json(body)
-    shown = msgspec.json.decode(body, type=Job)
-    now = datetime.now(UTC)
-    live = _live_head(connection, shown) if shown.state == "running" and not shown.is_array else b""
-    click.echo(render.status_block(shown, now=now, live_head=live) + render.status_details(shown, now=now), nl=False)
-    return 0
-
-
-@click.command()
-@options.job_argument
-@click.option("--timeout", type=options.Duration(), help="Give up waiting after this; the job goes on.")
-@options.as_json
-@options.server
-def wait(job: int | str, timeout: float | None, as_json: bool, server: str | None) -> int:
-    """Wait for a job's end; the exit code is that of `run`: the program's own, or what stopped it."""
-    connection = client(server)
-    number = job_number(connection, job)
-    if timeout is not None:
-        left = connection.wait(number, timeout_s=timeout)
-        if not left.done:
-            hint = f"why: wasmgrid why {number}"
-            raise TimedOutWaiting(f"job {number} is {left.state} after {timeout:g} s", hint=hint)
-    follower = Follower(connection, lambda: client(server), number)
-    watching.until_done(follower.patience, connection.status(number), drawn=not as_json)
-    body = follower.finished()
-    if as_json:
-        print_json(body)
-    return ending.tell(msgspec.json.decode(body, type=Job), follower.patience.client)
-
-
-@click.command()
-@click.option("--state", metavar="STATE", help="Only jobs in this state.")
-@click.option("--name", metavar="NAME", help="Only jobs of this name.")
+@click.option("--state", type=click.Choice(list(JobState)), help="Only jobs in this state.")
+@click.option("--name", metavar="TEXT", help="Only jobs with this in their name.")
 @click.option("-n", "--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="At most so many.")
 @click.option("--cursor", metavar="CURSOR", help="Go on from a page's next_cursor.")
-@options.as_json
+@options.output
 @options.server
-def jobs(state: str | None, name: str | None, limit: int, cursor: str | None, as_json: bool, server: str | None) -> int:
+def jobs(server: str | None, output: str, limit: int, **asked: Any) -> int:
     """List jobs, newest first."""
-    call = calls.jobs(state=state, name=name, limit=limit, cursor=cursor)
-    body = client(server).send(calls.raw(call))
-    if as_json:
+    body = client(server).send(calls.raw(calls.jobs(limit=limit, **asked)))
+    if output == options.JSON:
         return print_json(body)
     page = msgspec.json.decode(body, type=JobPage)
-    click.echo(tables.jobs(page.jobs, now=datetime.now(UTC)), nl=False)
+    listed = tables.jobs_wide if output == options.WIDE else tables.jobs
+    print_table(listed(page.jobs, now=datetime.now(UTC)))
+    if not page.jobs and asked["cursor"] is None:
+        filters = any(value is not None for value in asked.values())
+        say("no such jobs · all of them: wasmgrid jobs" if filters else "no jobs yet · run one: wasmgrid run hello.py")
+    elif page.next_cursor is not None and len(page.jobs) == limit:
+        say(f"there are more: --cursor {page.next_cursor}, or -n 200")
     return 0
 
 
 @click.command()
-@click.argument("jobs", type=options.JobId(), nargs=-1, required=True, metavar="ID|last...")
+@options.jobs_argument
 @options.server
-def cancel(jobs: tuple[int | str, ...], server: str | None) -> int:
+def cancel(jobs: Sequence[Span], server: str | None) -> int:
     """Cancel jobs: what waits is dropped, what runs is stopped."""
     connection = client(server)
-    for each in jobs:
-        number = job_number(connection, each)
-        found = connection.cancel(number)
-        say(
-            f"job {number} is {found.state}" if found is not None and found.done else f"job {number} is being cancelled"
-        )
-    return 0
+
+    def one(number: int) -> int:
+        before = connection.status(number)
+        found = before if before.done else connection.cancel(number)
+        if before.done:
+            say(f"job {number} is {before.state} already · run it again: wasmgrid rerun {number}")
+        else:
+            done = found is not None and found.done
+            say(f"job {number} is {found.state}" if found is not None and done else f"job {number} is being cancelled")
+        return 0
+
+    return ids.each(ids.numbers(connection, jobs), one)
 
 
 @click.command()
-@options.job_argument
-@options.as_json
+@options.jobs_argument
+@options.output
 @options.server
-def why(job: int | str, as_json: bool, server: str | None) -> int:
+def why(jobs: Sequence[Span], output: str, server: str | None) -> int:
     """Say why a job is where it is: per worker, what does not fit, and the smallest change that would."""
     connection = client(server)
-    body = connection.send(calls.raw(calls.why(job_number(connection, job))))
-    if as_json:
-        return print_json(body)
-    click.echo(tables.why(msgspec.json.decode(body, type=Why)), nl=False)
-    return 0
+    chosen = ids.numbers(connection, jobs)
+
+    def one(number: int) -> int:
+        body = connection.send(calls.raw(calls.why(number)))
+        if output == options.JSON:
+            return print_json(body)
+        if len(chosen) > 1:
+            click.echo(f"job {number}: ", nl=False)
+        click.echo(tables.why(msgspec.json.decode(body, type=Why)), nl=False)
+        return 0
+
+    return ids.each(chosen, one)
 
 
-def job_number(connection: Client, job: int | str) -> int:
-    """The number of a job that may have been called `last`."""
-    return job if isinstance(job, int) else connection.status(job).id
+@click.command()
+@options.jobs_argument
+@options.server
+def delete(jobs: Sequence[Span], server: str | None) -> int:
+    """Forget finished jobs with their results and files, for good. One that goes on is cancelled first by you."""
+    connection = client(server)
 
+    def one(number: int) -> int:
+        connection.send(calls.raw(arrays.delete(number)))
+        say(f"job {number} is forgotten")
+        return 0
 
-def _live_head(connection: Client, job: Job) -> bytes:
-    """What a running job wrote so far, at most a block's worth; nothing where that cannot be had now."""
-    head = b""
-    try:
-        for chunk in connection.stream(calls.logs(job.id, follow=False)):
-            if chunk.stream == "stdout":
-                head += chunk.data
-            if chunk.stream == "end" or len(head) > render.HEAD_BYTES:
-                break
-    except WasmgridError:
-        return head
-    return head
+    return ids.each(ids.numbers(connection, jobs), one)

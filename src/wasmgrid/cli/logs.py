@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import click
 
-from wasmgrid.cli import options, render, taskoutput
+from wasmgrid.cli import ids, options, render, taskoutput
 from wasmgrid.cli.bar import Bar
 from wasmgrid.cli.connecting import client
 from wasmgrid.cli.following import Follower
+from wasmgrid.cli.ids import Span
 from wasmgrid.cli.terminal import wants_colour
 from wasmgrid.sdk import calls
+from wasmgrid.sdk.client import Client
 
 
 @click.command()
-@options.job_argument
+@options.jobs_argument
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job's end.")
 @click.option("--build", is_flag=True, help="What the compiler said, instead.")
 @options.task_index
 @options.server
-def logs(job: int | str, follow: bool, build: bool, index: int | None, server: str | None) -> int:
-    """Print what a job wrote: its stdout on stdout, its stderr on stderr, all that was kept.
+def logs(jobs: Sequence[Span], follow: bool, build: bool, index: int | None, server: str | None) -> int:
+    """Print what jobs wrote: their stdout on stdout, their stderr on stderr, all that was kept; one after the other.
 
     Of an array it is the stdout of all tasks (of a function's calls what they gave), in the order of their indexes;
     with --index all that this one wrote.
     """
     connection = client(server)
-    shown = connection.status(job)
+    chosen = ids.numbers(connection, jobs)
+    return ids.each(chosen, lambda number: _print(connection, server, number, follow=follow, build=build, index=index))
+
+
+def _print(connection: Client, server: str | None, number: int, *, follow: bool, build: bool, index: int | None) -> int:
+    shown = connection.status(number)
     if build:
         said = connection.send(calls.diagnostics(shown.id))
         click.echo(render.diagnostics(said, colour=wants_colour(sys.stdout)), nl=False, color=True)

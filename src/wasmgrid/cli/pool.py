@@ -10,7 +10,7 @@ import msgspec
 
 from wasmgrid.cli import options, workertable
 from wasmgrid.cli.connecting import client
-from wasmgrid.cli.terminal import Progress, print_json, say
+from wasmgrid.cli.terminal import Progress, print_json, print_table, say
 from wasmgrid.core.errors import TimedOutWaiting
 from wasmgrid.sdk import calls, views
 from wasmgrid.sdk.client import Client
@@ -20,16 +20,19 @@ _worker_ids = click.argument("workers", type=options.WorkerId(), nargs=-1, requi
 
 
 @click.command()
-@click.option("-w", "--wide", is_flag=True, help="Everything about each: host, GPUs, labels, what it runs.")
-@options.as_json
+@click.option("-w", "--wide", is_flag=True, help="The same as --output wide: host, GPUs, labels, what each runs.")
+@options.output
 @options.server
-def workers(wide: bool, as_json: bool, server: str | None) -> int:
+def workers(wide: bool, output: str, server: str | None) -> int:
     """List the workers: what each has, how much of it is taken, and why one takes nothing new."""
     body = client(server).send(calls.raw(calls.workers()))
-    if as_json:
+    if output == options.JSON:
         return print_json(body)
     found = msgspec.json.decode(body, type=views.Workers).workers
-    click.echo(workertable.wide(found) if wide else workertable.narrow(found), nl=False)
+    if wide or output == options.WIDE:
+        click.echo(workertable.wide(found), nl=False)
+    else:
+        print_table(workertable.narrow(found))
     return 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
-from wasmgrid.cli import options
+from wasmgrid.cli import ids, options
 from wasmgrid.cli.connecting import client
 from wasmgrid.cli.fetching import save
 from wasmgrid.cli.terminal import one_line
@@ -49,7 +49,7 @@ exec "${{WASI_RUNTIME:-wasmtime}}" "$@"{args} < {stdin}
 def repro(job: int | str, output: Path | None, index: int | None, server: str | None) -> int:
     """Make a folder that runs a job again without wasmgrid: its .wasm, inputs, arguments, variables, and a run.sh."""
     connection = client(server)
-    shown = _of_task(connection.status(job), index)
+    shown = _of_task(connection.status(ids.number(connection, job)), index)
     if shown.module_sha256 is None:
         raise NotFound(f"job {shown.id} has no module ({shown.state})", hint=f"wasmgrid status {shown.id}")
     folder = output or Path(f"repro-{shown.id}")

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from wasmgrid.cli import arraytext
-from wasmgrid.cli.render import outcome, running_ms
+from wasmgrid.cli.render import outcome, running_ms, when
 from wasmgrid.cli.terminal import one_line
+from wasmgrid.core.job import Artifact
 from wasmgrid.core.units import format_bytes, format_ms
 from wasmgrid.sdk.views import Credential, Job, Result, Why
 
@@ -45,30 +46,62 @@ def jobs(found: Sequence[Job], *, now: datetime) -> str:
     return table(["ID", "NAME", "STATE", "OUTCOME", "RUN", "AGE"], rows)
 
 
-def tasks(found: Sequence[Result]) -> str:
-    """Tasks by index, with what they gave or why they did not."""
+def jobs_wide(found: Sequence[Job], *, now: datetime) -> str:
+    """Jobs with what they are, where they ran, what they took, and why they are where they are."""
+    rows = [
+        [
+            str(job.id),
+            job.name or "-",
+            job.state,
+            outcome(job),
+            (job.build.language if job.build is not None else None) or "-",
+            f"{job.task_count:,}" if job.is_array else "-",
+            (job.result.worker_id if job.result is not None else None) or "-",
+            _ran(job, now),
+            *_measured(job.result),
+            when(job.submitted_at),
+            job.state_reason or "-",
+        ]
+        for job in found
+    ]
+    header = ["ID", "NAME", "STATE", "OUTCOME", "LANGUAGE", "TASKS", "WORKER", "RUN", "CPU", "PEAK", "SUBMITTED", "WHY"]
+    return table(header, rows)
+
+
+def tasks(found: Sequence[Result], *, wide: bool = False) -> str:
+    """Tasks by index, with what they gave or why they did not; `wide`: with their attempt, and all that was said."""
     rows = [
         [
             str(task.index),
             arraytext.outcome(task),
             arraytext.brief(task.stats.wall_ms) if task.stats.wall_ms else "-",
-            arraytext.brief(task.stats.cpu_ms) if task.stats.cpu_ms else "-",
-            format_bytes(task.stats.peak_memory_bytes) if task.stats.peak_memory_bytes else "-",
+            *_measured(task),
             task.worker_id or "-",
-            _said(task),
+            *([str(task.attempt), format_bytes(task.stdout_bytes)] if wide else []),
+            _said(task, None if wide else _SAID_WIDTH),
         ]
         for task in found
     ]
-    return table(["INDEX", "OUTCOME", "RUN", "CPU", "PEAK", "WORKER", "SAID"], rows)
+    more = ["ATTEMPT", "OUTPUT"] if wide else []
+    return table(["INDEX", "OUTCOME", "RUN", "CPU", "PEAK", "WORKER", *more, "SAID"], rows)
 
 
-def _said(task: Result) -> str:
+def _measured(task: Result | None) -> tuple[str, str]:
+    """Cpu time and peak memory."""
+    stats = task.stats if task is not None else None
+    return (
+        arraytext.brief(stats.cpu_ms) if stats is not None and stats.cpu_ms else "-",
+        format_bytes(stats.peak_memory_bytes) if stats is not None and stats.peak_memory_bytes else "-",
+    )
+
+
+def _said(task: Result, most: int | None) -> str:
     """What it gave, why it ended, or the first line that it wrote."""
     if task.return_value is not None:
         text = json.dumps(task.return_value, ensure_ascii=False)
     else:
         text = task.stdout.partition("\n")[0] if task.succeeded else arraytext.why(task)
-    return text if len(text) <= _SAID_WIDTH else text[: _SAID_WIDTH - 1] + "…"
+    return text if most is None or len(text) <= most else text[: most - 1] + "…"
 
 
 def _ran(job: Job, now: datetime) -> str:
@@ -77,8 +110,8 @@ def _ran(job: Job, now: datetime) -> str:
     return format_ms(running_ms(job, now)) if job.started_at else "-"
 
 
-def toolchains(found: Sequence[ToolchainStatus]) -> str:
-    """Toolchains of this machine: what is there, and what an installation would take."""
+def toolchains(found: Sequence[ToolchainStatus], *, wide: bool = False) -> str:
+    """Toolchains of this machine: what is there, and what an installation would take; `wide`: each one's identity."""
     rows = [
         [
             tool.language,
@@ -86,10 +119,12 @@ def toolchains(found: Sequence[ToolchainStatus]) -> str:
             tool.version if tool.state != "builtin" else "-",
             installation(tool.download_mb, tool.install_s) if tool.state == "missing" else "-",
             format_bytes(tool.disk_bytes) if tool.disk_bytes else "-",
+            *([tool.identity or "-", " ".join(tool.paths) or "-"] if wide else []),
         ]
         for tool in found
     ]
-    return table(["LANGUAGE", "STATE", "VERSION", "TO INSTALL", "DISK"], rows)
+    more = ["IDENTITY", "PATHS"] if wide else []
+    return table(["LANGUAGE", "STATE", "VERSION", "TO INSTALL", "DISK", *more], rows)
 
 
 def installation(download_mb: int, install_s: int) -> str:
@@ -121,23 +156,25 @@ def _names(workers: Sequence[str]) -> str:
     return ", ".join(workers[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def credentials(found: Sequence[Credential], *, now: datetime) -> str:
-    """Credentials, and whether they still count."""
+def credentials(found: Sequence[Credential], *, now: datetime, wide: bool = False) -> str:
+    """Credentials, and whether they still count; `wide`: with their public keys."""
     rows = [
         [
             each.name,
             each.kind,
             "valid" if each.revoked_at is None else f"revoked {age(each.revoked_at, now)} ago",
             age(each.created_at, now),
+            *([each.public_key] if wide else []),
         ]
         for each in found
     ]
-    return table(["NAME", "KIND", "STATE", "AGE"], rows)
+    return table(["NAME", "KIND", "STATE", "AGE", *(["PUBLIC KEY"] if wide else [])], rows)
 
 
-def artifacts(found: Sequence[tuple[str, int, str]]) -> str:
-    """Artifacts as (path, bytes, sha256)."""
-    return table(["PATH", "SIZE", "SHA256"], [[path, format_bytes(size), sha256] for path, size, sha256 in found])
+def artifacts(found: Sequence[Artifact], *, wide: bool = False) -> str:
+    """Artifacts, by path; `wide`: to the byte."""
+    shown = (lambda size: f"{size:,}") if wide else format_bytes
+    return table(["PATH", "SIZE", "SHA256"], [[each.path, shown(each.bytes), each.sha256] for each in found])
 
 
 def age(moment: datetime | None, now: datetime) -> str:

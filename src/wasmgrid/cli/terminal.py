@@ -59,7 +59,7 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None, *, delay_s: float | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._terminal = self._stream.isatty()
+        self._terminal = redraws(self._stream)
         self._delay_s = delay_s if delay_s is not None else (0.2 if self._terminal else 1.0)
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
@@ -105,6 +105,37 @@ class Progress:
 def wants_colour(stream: TextIO) -> bool:
     """Whether to colour what goes to `stream`: a terminal, and nobody said no (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def redraws(stream: TextIO) -> bool:
+    """Whether what stands on `stream` can be drawn anew: a terminal that knows how to move its cursor."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def print_table(text: str) -> None:
+    """Lines on stdout; on a terminal each is cut where that ends, for a wrapped table is none."""
+    if sys.stdout.isatty():
+        columns = shutil.get_terminal_size().columns
+        text = "".join(cut(line, columns) + "\n" for line in text.splitlines())
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def cut(line: str, columns: int) -> str:
+    """As much of `line` as so many columns hold, with an ellipsis where that is not all of it."""
+    if line.isascii():
+        return line if len(line) <= columns else line[: columns - 1] + "…"
+    from unicodedata import combining, east_asian_width  # noqa: PLC0415 -- only such text needs it
+
+    widths = [0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in line]
+    if sum(widths) <= columns:
+        return line
+    used = 0
+    for at, width in enumerate(widths):
+        used += width
+        if used > columns - 1:
+            return line[:at] + "…"
+    return line
 
 
 def say(text: str) -> None:

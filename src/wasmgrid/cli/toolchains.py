@@ -19,7 +19,7 @@ from wasmgrid.build.builder import Builder
 from wasmgrid.build.provision import default_directory
 from wasmgrid.build.toolchains.language import Language
 from wasmgrid.cli import options, tables
-from wasmgrid.cli.terminal import one_line, print_json, say
+from wasmgrid.cli.terminal import one_line, print_json, print_table, say
 from wasmgrid.core.units import format_ms
 from wasmgrid.sdk.views import WASMGRID_FAILED
 
@@ -32,18 +32,18 @@ def toolchain() -> None:
 
 
 @toolchain.command("list")
-@options.as_json
-def list_(as_json: bool) -> int:
+@options.output
+def list_(output: str) -> int:
     """List the languages: which are ready, and what installing the others would take."""
     found = local()
-    if as_json:
+    if output == options.JSON:
         return print_json(msgspec.json.encode({"toolchains": found}))
-    click.echo(tables.toolchains(found), nl=False)
+    print_table(tables.toolchains(found, wide=output == options.WIDE))
     return 0
 
 
 @toolchain.command()
-@click.argument("languages", nargs=-1, metavar="[LANGUAGE...]")
+@click.argument("languages", nargs=-1, type=options.Language(), metavar="[LANGUAGE...]")
 def install(languages: tuple[str, ...]) -> int:
     """Install toolchains (all, where none is named). An interrupted installation goes on where it was."""
     wanted = _named(languages)
@@ -61,7 +61,7 @@ def install(languages: tuple[str, ...]) -> int:
 
 
 @toolchain.command()
-@click.argument("languages", nargs=-1, metavar="[LANGUAGE...]")
+@click.argument("languages", nargs=-1, type=options.Language(), metavar="[LANGUAGE...]")
 def check(languages: tuple[str, ...]) -> int:
     """Compile each language's hello in the sandbox and run it; all that are installed, where none is named."""
     with _builder() as builder:

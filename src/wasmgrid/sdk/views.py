@@ -92,6 +92,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     disk_mb: int = 0
     gpus: int = 0
     require: dict[str, str] = {}
+    prefer: dict[str, str] = {}
     time_limit_s: float = 0.0
     queue_timeout_s: float | None = None
     total_timeout_s: float | None = None
