@@ -7,6 +7,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Programs": {
         "run": ("submitting", "Run a program: its output is yours, its exit code too."),
         "submit": ("submitting", "Submit a program and print the job's id."),
+        "init": ("init", "Write a small program and a job file to begin with."),
+        "dev": ("dev", "Run a program again each time that it is saved."),
         "build": ("building", "Compile a program to a .wasm and run nothing."),
     },
     "Jobs": {
@@ -42,6 +44,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Upkeep": {
         "toolchain": ("toolchains", "List, install and check toolchains on this machine."),
+        "completion": ("completion", "Print what teaches your shell to complete."),
         "doctor": ("doctor", "Check this machine, and say what to do about what is missing."),
         "bench": ("bench", "Measure this grid: latency, and tasks and calls a second."),
         "prune": ("admin", "Remove old results, builds and files."),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-if TYPE_CHECKING:
-    from wasmgrid.sdk.client import Client
+from wasmgrid.core.errors import WasmgridError
+from wasmgrid.sdk import calls
+from wasmgrid.sdk.calls import Call
+from wasmgrid.sdk.client import Client
+
+T = TypeVar("T")
 
 ANSWER_S = 0.5  # a server that takes longer is not waited for: somebody holds the Tab key
 _MOST = 30
@@ -22,26 +26,18 @@ def jobs(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     dash = begun.rfind("-")
     if dash >= 0:
         said, separator, begun = said + separator + begun[:dash], "-", begun[dash + 1 :]
-    connection = _client(ctx)
-    offered = [("last", "the newest job")]
-    if connection is not None:
-        with connection:
-            from wasmgrid.sdk import calls  # noqa: PLC0415 -- see `_client`
-
-            offered += [
-                (str(job.id), f"{job.state} {job.name}".strip())
-                for job in connection.send(calls.jobs(limit=_MOST)).jobs
-            ]
-    return _items(offered, begun, said + separator)
+    there = [
+        (str(job.id), f"{job.state} {job.name}".strip())
+        for page in _asked(ctx, lambda: calls.jobs(limit=_MOST))
+        for job in page.jobs
+    ]
+    return _items([("last", "the newest job"), *there], begun, said + separator)
 
 
 def workers(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     """The workers that are there."""
-    connection = _client(ctx)
-    if connection is None:
-        return []
-    with connection:
-        return _items([(each.id, each.state) for each in connection.workers()], incomplete)
+    there = [(each.id, each.state) for page in _asked(ctx, calls.workers) for each in page.workers]
+    return _items(there, incomplete)
 
 
 def languages(incomplete: str) -> list[CompletionItem]:
@@ -60,12 +56,10 @@ def _items(offered: Iterable[tuple[str, str]], begun: str, before: str = "") -> 
     return [CompletionItem(before + word, help=text or None) for word, text in offered if word.startswith(begun)]
 
 
-def _client(ctx: click.Context) -> Client | None:
-    """A client that does not wait; None where there is nobody to ask."""
-    from wasmgrid.core.errors import WasmgridError  # noqa: PLC0415 -- a completion imports what it needs alone
-    from wasmgrid.sdk.client import Client  # noqa: PLC0415
-
+def _asked(ctx: click.Context, call: Callable[[], Call[T]]) -> list[T]:
+    """The server's answer, alone in a list; an empty one where there is none."""
     try:
-        return Client(ctx.params.get("server"), timeout_s=ANSWER_S)
+        with Client(ctx.params.get("server"), timeout_s=ANSWER_S) as client:
+            return [client.send(call())]
     except WasmgridError:
-        return None
+        return []

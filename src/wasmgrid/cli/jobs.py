@@ -19,7 +19,7 @@ from wasmgrid.sdk.views import JobPage, Why
 
 
 @click.command()
-@click.option("--state", type=click.Choice(list(JobState)), help="Only jobs in this state.")
+@click.option("--state", type=click.Choice([each.value for each in JobState]), help="Only jobs in this state.")
 @click.option("--name", metavar="TEXT", help="Only jobs with this in their name.")
 @click.option("-n", "--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="At most so many.")
 @click.option("--cursor", metavar="CURSOR", help="Go on from a page's next_cursor.")

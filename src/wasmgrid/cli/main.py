@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 import click
+from click.shell_completion import CompletionItem
 
 from wasmgrid import __version__
 from wasmgrid.cli import exits
@@ -18,6 +19,8 @@ from wasmgrid.cli.commands import COMMANDS, GROUPS
 from wasmgrid.cli.terminal import say
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.sdk.views import WASMGRID_FAILED
+
+COMPLETING = "_WASMGRID_COMPLETE"  # set by what `wasmgrid completion` prints
 
 
 class Commands(click.Group):
@@ -36,6 +39,11 @@ class Commands(click.Group):
             importlib.import_module(f"wasmgrid.cli.{entry[0]}"), cmd_name.replace("-", "_")
         )
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, without importing any; behind a dash the flags."""
+        found = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return found or click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -73,6 +81,8 @@ def root(ctx: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code."""
     _prepare_streams()
+    if os.environ.get(COMPLETING):
+        return _complete(arguments)
     try:
         result = root.main(args=arguments, prog_name="wasmgrid", standalone_mode=False)
         sys.stdout.flush()
@@ -92,6 +102,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _give_up(sys.stdout)
         return WASMGRID_FAILED
     return result if isinstance(result, int) else 0
+
+
+def _complete(arguments: Sequence[str] | None) -> int:
+    """Answer a shell. Whatever is wrong, nobody wants to read it behind their cursor."""
+    sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 -- until the end
+    try:
+        root.main(args=arguments, prog_name="wasmgrid", complete_var=COMPLETING)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    except Exception:  # noqa: BLE001 -- see above
+        return 1
 
 
 def _prepare_streams() -> None:

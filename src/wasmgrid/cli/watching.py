@@ -26,19 +26,24 @@ def watch(server: str | None, connection: Client, job: Job, *, as_json: bool, qu
 
     `as_json` prints the finished job and nothing else, `quiet` what went wrong and the summary.
     """
-    follower = Follower(connection, lambda: client(server), job.id)
     try:
-        follower.until_started()
-        if as_json or quiet:
-            until_done(follower.patience, job, drawn=not as_json)
-        elif job.is_array:
-            with Bar(job.task_count) as bar:
-                taskoutput.pass_on(follower.patience, job, bar)
-        else:
-            follower.output()
-        finished = follower.finished()
+        return follow(server, connection, job, as_json=as_json, quiet=quiet)
     except KeyboardInterrupt:
         return _interrupted(server, job.id)
+
+
+def follow(server: str | None, connection: Client, job: Job, *, as_json: bool = False, quiet: bool = False) -> int:
+    """The same, where Ctrl-C is the caller's affair."""
+    follower = Follower(connection, lambda: client(server), job.id)
+    follower.until_started()
+    if as_json or quiet:
+        until_done(follower.patience, job, drawn=not as_json)
+    elif job.is_array:
+        with Bar(job.task_count) as bar:
+            taskoutput.pass_on(follower.patience, job, bar)
+    else:
+        follower.output()
+    finished = follower.finished()
     if as_json:
         print_json(finished)
     shown = msgspec.json.decode(finished, type=Job)
