@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -75,6 +76,8 @@ async def ask_everything(store: Store) -> None:
             await store.jobs(TENANT, states=states, name=name)
     await store.job(TENANT, job_id)
     await store.latest_id(TENANT)
+    await store.jobs_by_state(TENANT)
+    await store.workers_lost(timedelta(hours=1))
     await store.result(TENANT, job_id)
     await store.task_counts(job_id)
     await store.attempts(TENANT, job_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+from wasmgrid.control.meter import Meter
 from wasmgrid.control.performer import Performer
 from wasmgrid.control.watchers import End, Watchers
 from wasmgrid.core import wire
@@ -28,8 +29,15 @@ class Rig:
         self.told: list[events.Event] = []
         self.ends: list[End] = []
         here = cast("Any", self)
+        self.meter = Meter()
         self.performer = Performer(
-            store=here, fabric=here, term=1, tell=self.told.append, end=lambda: None, committed=self.ends.append
+            store=here,
+            fabric=here,
+            term=1,
+            tell=self.told.append,
+            end=lambda: None,
+            committed=self.ends.append,
+            meter=self.meter,
         )
 
     async def record(self, _term: int, **given: Any) -> dict[int, Ranges]:

@@ -16,11 +16,13 @@ from wasmgrid.control import questions
 from wasmgrid.control.following import Following
 from wasmgrid.control.leading import Leading
 from wasmgrid.control.membership import Membership
+from wasmgrid.control.meter import Meter
 from wasmgrid.control.questions import Question, WhoLeads
 from wasmgrid.control.watchers import End, Watchers, first_over
 from wasmgrid.core import wire
 from wasmgrid.core.errors import TimedOutWaiting, Unavailable, Unreachable, WasmgridError
 from wasmgrid.core.job import StoredSpec
+from wasmgrid.core.overview import LeaderOverview
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.fabric import subjects
 from wasmgrid.fabric.connection import Fabric
@@ -56,6 +58,7 @@ class Control:
         self._store = store
         self._fabric = fabric
         self._settings = settings or Settings()
+        self.meter = Meter()
         self._watchers = Watchers()
         self._following = Following(fabric, self._watchers)
         self._membership = Membership(
@@ -157,6 +160,10 @@ class Control:
         """The toolchains of the workers that are there, a ready one before the same to be installed."""
         return await self._ask(questions.Toolchains())
 
+    async def overview(self, points: int) -> LeaderOverview:
+        """The whole grid at one glance, with so many of the newest points of its series."""
+        return await self._ask(questions.Overview(points))
+
     async def submission_warnings(self, spec: StoredSpec, *, patience_s: float = LITTLE_PATIENCE_S) -> list[str]:
         """What a person should know at once: that nobody here could ever run this."""
         if self.leading is None:  # what no worker is chosen by need not travel
@@ -238,6 +245,7 @@ class Control:
             term=term,
             settings=self._settings,
             watchers=self._watchers,
+            meter=self.meter,
             over=over,
             renewed_at=renewed_at,
             announce=renewed_at < math.inf,

@@ -12,15 +12,17 @@ from collections.abc import Callable
 
 import structlog
 
-from wasmgrid.control import questions
+from wasmgrid.control import glance, questions
 from wasmgrid.control.announcing import Announcer
 from wasmgrid.control.arrival import arrived
+from wasmgrid.control.meter import STEP_S, Meter
 from wasmgrid.control.performer import Performer
 from wasmgrid.control.sweep import Sweep
 from wasmgrid.control.watchers import Watchers
 from wasmgrid.core import wire
 from wasmgrid.core.errors import NotFound, WasmgridError
 from wasmgrid.core.job import StoredSpec
+from wasmgrid.core.overview import LeaderOverview
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.fabric import subjects
 from wasmgrid.fabric.connection import Fabric
@@ -55,6 +57,7 @@ class Leading:
         term: int,
         settings: Settings,
         watchers: Watchers,
+        meter: Meter,
         over: Callable[[], None],
         renewed_at: float,
         announce: bool,
@@ -66,8 +69,16 @@ class Leading:
         self._fabric = fabric
         self._settings = settings
         self._watchers = watchers
+        self._meter = meter
+        self._unbuilt: dict[int, float] = {}  # since when jobs wait for their modules
         self._performer = Performer(
-            store=store, fabric=fabric, term=term, tell=self.handle, end=over, committed=watchers.committed
+            store=store,
+            fabric=fabric,
+            term=term,
+            tell=self.handle,
+            end=over,
+            committed=watchers.committed,
+            meter=meter,
         )
         self._announcer = Announcer(fabric, term) if announce else None
         self._sweep = Sweep(store, knows=self._knows, arrive=self._found, cancel=self.cancel_requested)
@@ -95,6 +106,7 @@ class Leading:
         self._perform(self._leader.begin(time.monotonic()))
         self._performer.start()
         self._performer.spawn(self._tick_loop())
+        self._performer.spawn(self._meter_loop())
         self._performer.spawn(self._sweep.run())
         if self._announcer is not None:
             self._performer.spawn(self._announcer.run())
@@ -165,6 +177,17 @@ class Leading:
         """What a person should know at once: that nobody here could ever run this."""
         return views.submission_warnings(self.state, spec)
 
+    def overview(self, points: int) -> LeaderOverview:
+        """The whole grid at one glance, with so many of the newest points of its series."""
+        return LeaderOverview(
+            running_jobs=glance.running_jobs(self.state),
+            queue=glance.queue(self.state, self._unbuilt, time.monotonic()),
+            workers=glance.workers(self.state),
+            success_rate=self._meter.success_rate(),
+            builds=self._meter.builds_view(),
+            series=self._meter.series(points),
+        )
+
     def act(self, worker_id: str, action: str) -> WorkerView:
         """Drain, cordon or uncordon a worker; it as it is then. Raises `NotFound` where it is not there."""
         self._worker(worker_id)
@@ -215,6 +238,8 @@ class Leading:
             self._watchers.changed(job.id)
 
     def _arrive(self, job: rows.OpenJob, *, old: bool) -> None:
+        if job.module_sha256 is None:
+            self._unbuilt[job.id] = time.monotonic() - job.age_s
         self.handle(arrived(job, old=old))
 
     async def _tick_loop(self) -> None:
@@ -224,6 +249,13 @@ class Leading:
                 await asyncio.sleep(DEAF_S)
                 continue
             self.handle(events.Tick())
+
+    async def _meter_loop(self) -> None:
+        """A point of the series at every even second of the clock, so that those of several leaders fit together."""
+        self._meter.begin(time.monotonic())
+        while True:
+            await asyncio.sleep(STEP_S - time.time() % STEP_S)
+            self._meter.step(glance.gauge(self.state), at=time.time(), now=time.monotonic())
 
     # ---- commands out
 
@@ -235,6 +267,8 @@ class Leading:
                 self._performer.perform(command)
 
     def _changed(self, job_id: int, *, finished: bool) -> None:
+        if job_id in self._unbuilt and (finished or self.state.jobs[job_id].module_sha256 is not None):
+            del self._unbuilt[job_id]
         if finished:
             self._watchers.ended(job_id)
         else:

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from wasmgrid.control.arrival import ended_row, finished_row
+from wasmgrid.control.meter import Meter
 from wasmgrid.control.watchers import End
 from wasmgrid.core import wire
 from wasmgrid.core.errors import Superseded, WasmgridError
@@ -40,6 +41,7 @@ class Performer:
         tell: Callable[[events.Event], None],
         end: Callable[[], None],
         committed: Callable[[End], None],
+        meter: Meter,
     ) -> None:
         self._store = store
         self._fabric = fabric
@@ -47,6 +49,7 @@ class Performer:
         self._tell = tell
         self._end = end
         self._committed = committed
+        self._meter = meter
         self._writes: list[events.Write] = []
         self._writing: asyncio.TimerHandle | None = None
         self._acks: dict[tuple[str, int], list[wire.ResultsAck]] = {}
@@ -175,7 +178,11 @@ class Performer:
             ended=[ended_row(ended) for ended in record.ended],
             finished=finished,
         )
+        self._meter.record(record.results, record.ranges, refused)
         if finished:
+            self._meter.ended(job.state for job in finished)
+            self._meter.built(sum(job.build_cached is False for job in finished), cached=False)
+            self._meter.built(sum(job.build_cached is True for job in finished), cached=True)
             new = [result for result in record.results if result.index not in refused.get(result.job_id, ())]
             self._tell_ends(finished, new)
 
@@ -204,6 +211,7 @@ class Performer:
                     build_id=body.build_id,
                     cached=body.cached,
                 )
+                self._meter.built(len(body.job_ids), cached=body.cached)
             case events.SaveWorker(info=info, state=state, hold=hold, note=note):
                 await store.save_worker(term, info, state, hold=hold, note=note)
 

@@ -13,6 +13,7 @@ import msgspec
 from wasmgrid.core import errors
 from wasmgrid.core.errors import ProtocolMismatch, WasmgridError
 from wasmgrid.core.job import StoredSpec
+from wasmgrid.core.overview import LeaderOverview
 from wasmgrid.core.wire import FRAME_BYTES, Answer
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.protocol.events import LiveJob
@@ -97,6 +98,17 @@ class Warnings(Question[list[str]], frozen=True, tag="warnings"):
         return leading.submission_warnings(self.spec)
 
 
+class Overview(Question[LeaderOverview], frozen=True, tag="overview"):
+    """The whole grid at one glance."""
+
+    points: int
+    answers: ClassVar = msgspec.msgpack.Decoder(LeaderOverview)
+
+    def of(self, leading: Leading) -> LeaderOverview:
+        """With so many of the newest points of its series."""
+        return leading.overview(self.points)
+
+
 class Act(Question[WorkerView], frozen=True, tag="act"):
     """Drain, cordon or uncordon a worker."""
 
@@ -144,7 +156,7 @@ class Part(msgspec.Struct, frozen=True):
     parts: int = 1
 
 
-AnyQuestion = Lives | WhyNot | Workers | Toolchains | Warnings | Act | Leads | ModulesPruned | More
+AnyQuestion = Lives | WhyNot | Workers | Toolchains | Warnings | Overview | Act | Leads | ModulesPruned | More
 
 PART_BYTES = FRAME_BYTES
 KEPT_ANSWERS = 32

@@ -15,11 +15,14 @@ from msgspec import Meta
 
 from wasmgrid import __version__
 from wasmgrid.core.errors import Unavailable, WasmgridError
+from wasmgrid.core.overview import Overview
 from wasmgrid.core.wire import PROTOCOL_VERSION
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.server import strict_json
 from wasmgrid.server.openapi import also, problems
+from wasmgrid.server.sending import EventStream
 from wasmgrid.server.service import Svc
+from wasmgrid.server.sse import MEDIA_TYPE
 from wasmgrid.store.rows import PrunePolicy, PruneReport
 
 PROBE_S = 2.0
@@ -92,6 +95,18 @@ async def toolchains(service: Svc) -> Toolchains:
     return Toolchains(toolchains=await service.control.toolchains())
 
 
+@get("/overview", summary="The whole grid at one glance", responses=problems())
+async def overview(service: Svc) -> Overview:
+    """Jobs, queue, workers and builds in numbers, and a quarter of an hour of them as a series."""
+    return await service.overviews.get()
+
+
+@get("/overview/events", media_type=MEDIA_TYPE, summary="The same as server-sent events", responses=problems())
+async def overview_events(service: Svc) -> EventStream:
+    """Event `overview` every 2 s: the same, its series the newest point alone."""
+    return EventStream(service.overviews.events(), service.streams)
+
+
 @get("/version", summary="What runs here", responses=problems())
 async def version() -> Version:
     """The version of the server and of the fabric's protocol."""
@@ -148,5 +163,7 @@ async def _probe(probe: Awaitable[None]) -> str:
     return ""
 
 
-router = Router(path="/v1", route_handlers=[workers, toolchains, version, grid, prune], tags=["grid"])
+router = Router(
+    path="/v1", route_handlers=[workers, toolchains, overview, overview_events, version, grid, prune], tags=["grid"]
+)
 health = [healthz, readyz]

@@ -27,6 +27,7 @@ from wasmgrid.server.admission import Admission
 from wasmgrid.server.bodies import Bodies
 from wasmgrid.server.intake import NOTHING_KEPT, Intake, Kept, Prepared
 from wasmgrid.server.modules_in import Modules
+from wasmgrid.server.overviews import Overviews
 from wasmgrid.server.sending import Streams
 from wasmgrid.server.tail import Tails
 from wasmgrid.server.views import is_array, job_view, module_of
@@ -68,6 +69,11 @@ class Service:
     def intake(self) -> Intake:
         """What makes requests jobs."""
         return Intake(self.store, self.control, self.modules, self.ceiling, self.tenant)
+
+    @cached_property
+    def overviews(self) -> Overviews:
+        """The whole grid at one glance."""
+        return Overviews(self.store, self.control, self.tenant)
 
     async def submit(self, spec: JobSpec, parts: Mapping[str, bytes], kept: Kept = NOTHING_KEPT) -> Accepted:
         """Make a request a job; it is durable when this returns. `parts` are source files that came beside the spec."""

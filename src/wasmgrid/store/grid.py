@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 import sqlalchemy as sa
@@ -95,6 +95,13 @@ def all_workers(connection: sa.Connection) -> list[WorkerRow]:
         )
         for row in connection.execute(_workers)
     ]
+
+
+def lost(connection: sa.Connection, database_now: sa.ColumnElement[datetime], within: timedelta) -> int:
+    """How many workers were lost so short ago."""
+    since = connection.execute(sa.select(database_now)).scalar_one() - within
+    recent = sa.select(sa.func.count()).where(workers.c.state == "lost", workers.c.changed_at > since)
+    return connection.execute(recent).scalar_one()
 
 
 def all_credentials(connection: sa.Connection) -> list[CredentialRow]:

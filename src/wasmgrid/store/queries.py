@@ -35,6 +35,10 @@ _attempts = (
     .order_by(attempts.c.task_index, attempts.c.attempt)
 )
 
+_by_state = (
+    sa.select(jobs.c.state, sa.func.count()).where(jobs.c.tenant == sa.bindparam("tenant")).group_by(jobs.c.state)
+)
+
 _open_ids = (
     sa.select(jobs.c.id)
     .where(jobs.c.finished_at.is_(None), jobs.c.id > sa.bindparam("after_id"))
@@ -88,6 +92,12 @@ def no_such_job(connection: sa.Connection, tenant: str, job_id: int) -> JobNotFo
 def latest_id(connection: sa.Connection, tenant: str) -> int | None:
     """The number of a tenant's newest job."""
     return connection.execute(_latest, {"tenant": tenant}).scalar()
+
+
+def by_state(connection: sa.Connection, tenant: str) -> dict[JobState, int]:
+    """How many jobs a tenant has in each state that is kept; a walk over an index of all of them."""
+    given = {"tenant": tenant}
+    return {JobState(state): count for state, count in connection.execute(_by_state, given)}
 
 
 def listed(

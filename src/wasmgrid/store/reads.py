@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 from functools import partial
 
 from wasmgrid.core.digest import is_sha256
@@ -50,6 +51,11 @@ class Reads:
     async def latest_id(self, tenant: str) -> int | None:
         """The number of a tenant's newest job."""
         return await self._readers.run(lambda connection: queries.latest_id(connection, tenant))
+
+    async def jobs_by_state(self, tenant: str) -> dict[JobState, int]:
+        """How many jobs a tenant has in each state that is kept (none runs there); it looks at all."""
+        ask = partial(queries.by_state, tenant=tenant)
+        return await self._readers.run(ask, time_limit_s=WHOLE_JOB_S)
 
     async def jobs(
         self,
@@ -150,6 +156,10 @@ class Reads:
     async def workers(self) -> list[WorkerRow]:
         """Every worker that was heard of, by id; those that left long ago are pruned."""
         return await self._readers.run(grid.all_workers)
+
+    async def workers_lost(self, within: timedelta) -> int:
+        """How many workers were lost so short ago, by the database's clock, and did not come back."""
+        return await self._readers.run(lambda connection: grid.lost(connection, self._now, within))
 
     async def credentials(self) -> list[CredentialRow]:
         """Every credential, those that were revoked too, by name and age."""

@@ -1,0 +1,74 @@
+"""What a leader's memory comes to, in numbers: read-only, and the same cost however many tasks wait."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from wasmgrid.control.meter import Gauge
+from wasmgrid.core.lifecycle import JobState
+from wasmgrid.core.overview import QueueView, Used, WorkersView
+from wasmgrid.core.resources import NAMES
+from wasmgrid.protocol.state import State
+
+
+def gauge(state: State) -> Gauge:
+    """The numbers that are kept for every step."""
+    used = _used(state)
+    return Gauge(
+        queue_tasks=len(state.scheduler.queue),
+        running_tasks=len(state.chunks),
+        cpus_used=used["milli_cpus"] / 1000,
+        memory_mb_used=used["memory_mb"],
+    )
+
+
+def queue(state: State, unbuilt: Mapping[int, float], now: float) -> QueueView:
+    """What waits. `unbuilt`: since when each job does whose module is not known yet."""
+    return QueueView(tasks=len(state.scheduler.queue), oldest_s=_oldest_s(state, unbuilt, now))
+
+
+def workers(state: State) -> WorkersView:
+    """Who is there, and what of them is taken."""
+    states = Counter(lease.state for lease in state.leases.all())
+    used = _used(state)
+    total = dict(zip(NAMES, state.scheduler.pool.totals, strict=True))
+    return WorkersView(
+        joined=states["joined"],
+        draining=states["draining"],
+        cordoned=states["cordoned"],
+        quarantined=states["quarantined"],
+        unheard=states["unheard"],
+        cpus=Used(used=used["milli_cpus"] / 1000, total=total["milli_cpus"] / 1000),
+        memory_mb=Used(used=used["memory_mb"], total=total["memory_mb"]),
+        gpus=Used(used=used["gpus"], total=total["gpus"]),
+        running_tasks=len(state.chunks),
+    )
+
+
+def running_jobs(state: State) -> int:
+    """How many jobs run: among those of which a worker holds a task, for all may be a million."""
+    chunks = (chunk for lease in state.leases.all() for chunk in state.chunks.held_by(lease.info.id))
+    held = {chunk.id for chunk in chunks if chunk.kind == "run"}
+    return sum(1 for job_id in held if job_id in state.jobs and state.jobs[job_id].state is JobState.RUNNING)
+
+
+def _used(state: State) -> dict[str, int]:
+    pool = state.scheduler.pool
+    taken = pool.capacity[:, : pool.size] - pool.room[:, : pool.size]
+    return dict(zip(NAMES, map(int, taken.sum(axis=1)), strict=True))
+
+
+def _oldest_s(state: State, unbuilt: Mapping[int, float], now: float) -> float | None:
+    """For how long the task waits that came first; of a build, the first of the jobs that wait for it."""
+    groups = state.scheduler.queue.groups
+    slots = groups.waiting.nonzero()[0]
+    if not slots.size:
+        return None
+    run = state.scheduler.queue.head(groups[int(slots[groups.age[slots].argmin()])])
+    if run.kind == "build":
+        build = state.builds.by_id(run.job)
+        since = min((unbuilt.get(job_id, now) for job_id in build.waiting), default=now) if build is not None else now
+    else:
+        since = state.jobs[run.job].queued_at if run.job in state.jobs else now
+    return round(max(0.0, now - since), 3)
