@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The simulator's long form: many seeds over all cores, until one breaks a promise. `--seed N --trace` replays one.
 
+`--keep-going` runs them all, and names those that failed at the end.
+
 Ends with what was pushed through, and how often each fault struck; docs/reliability.md holds the figures.
 """
 
@@ -30,25 +32,32 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=int(os.environ.get("SEEDS", "100000")), help="how many")
     parser.add_argument("--first", type=int, default=int(os.environ.get("FIRST", "1")), help="the first of them")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--keep-going", action="store_true", help="run the others, too, after one has failed")
     parser.add_argument("--seed", type=int, help="only this one")
     parser.add_argument("--trace", action="store_true", help="with --seed: tell all that happens")
     arguments = parser.parse_args()
     if arguments.seed is not None:
         return 0 if replay(arguments.seed, sys.stdout if arguments.trace else None) else 1
-    return soak(range(arguments.first, arguments.first + arguments.seeds), arguments.jobs)
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    return soak(seeds, arguments.jobs, keep_going=arguments.keep_going)
 
 
-def soak(seeds: range, jobs: int) -> int:
+def soak(seeds: range, jobs: int, *, keep_going: bool) -> int:
     """Run them all, or up to the first failure."""
-    total = Total()
+    total, failed = Total(), []
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         for outcome in pool.imap_unordered(run, seeds, chunksize=10):
             total.add(outcome, len(seeds))
             if outcome.failure:
-                pool.terminate()
                 print(f"\n{outcome.failure}\n{outcome.where}")
-                print(f"replay it: {sys.argv[0]} --seed {outcome.seed} --trace")
-                return 1
+                print(f"replay it: {sys.argv[0]} --seed {outcome.seed} --trace", flush=True)
+                failed.append(outcome.seed)
+                if not keep_going:
+                    pool.terminate()
+                    return 1
+    if failed:
+        print(f"{len(failed)} of {len(seeds):,} seeds failed: {', '.join(map(str, sorted(failed)))}")
+        return 1
     total.tell()
     never = sorted(KINDS - set(total.faults))
     if never and len(seeds) >= FEWEST_FOR_ALL_KINDS:

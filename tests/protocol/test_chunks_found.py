@@ -5,7 +5,19 @@ from __future__ import annotations
 from msgspec.structs import replace
 from tests.protocol.test_agent import agent, assign, hear, said
 from tests.protocol.test_chunks import FEW, LOST, array, one, work_of
-from tests.protocol.test_leader import SETTINGS, acked, commit, holder, info, join, leader, results, sent, written
+from tests.protocol.test_leader import (
+    SETTINGS,
+    SOURCE,
+    acked,
+    commit,
+    holder,
+    info,
+    join,
+    leader,
+    results,
+    sent,
+    written,
+)
 
 from wasmgrid.core import wire
 from wasmgrid.core.job import StoredSpec
@@ -101,3 +113,16 @@ def test_a_result_of_before_counts_no_more_once_this_leader_tried_the_task_itsel
     late = results(led, replace(one(OLD + 3, 0, exited(1)), worker_id="w2"), worker="w2")
     assert not written(late, events.Record)
     assert acked(late) == [OLD + 3]
+
+
+def test_a_job_that_is_built_again_keeps_what_other_workers_still_run_of_it() -> None:
+    led = taken_over(spec=StoredSpec(array="0-99", source=SOURCE))
+    gone = Outcome(kind=OutcomeKind.REJECTED, message="gone")
+    join(led, worker=info("w1"), held=[held(OLD + 9, [(4, 1)], phase="finished")])
+    asked = results(led, replace(one(OLD + 9, 4, gone), module_missing=True))
+    assert [each for each in asked if isinstance(each, events.OpenBuild)]
+    commands = join(led, worker=info("w2"), held=[held(OLD + 3, [(5, 2)], running=5)])
+    assert not sent(commands, wire.Cancel)
+    assert holder(led, 1, 5).worker_id == "w2"
+    record = written(results(led, replace(one(OLD + 3, 5), worker_id="w2"), worker="w2"), events.Record)[-1]
+    assert [kept.index for kept in record.results] == [5]

@@ -58,7 +58,7 @@ class Ledger:
         self.excused: Counter[str] = Counter()
         self.rejections = 0
         self._fates: dict[int, dict[int, str]] = {}  # attempt -> index -> how it ended there
-        self._assigned: dict[TaskId, list[int]] = defaultdict(list)
+        self._assigned: dict[TaskId, list[int]] = defaultdict(list)  # by time: an old leader may speak after a new one
         self._known: dict[int, tuple[str, int]] = {}  # attempt -> kind, number
         self._stale: set[int] = set()
         self._abandoned: set[int] = set()
@@ -176,7 +176,7 @@ class Ledger:
             task = TaskId(kind, number, index)
             if index not in fates or task in rows.results or attempt in rows.ended.get(task, {}):
                 continue
-            superseded = (attempt, index) in self._given_up or self._assigned[task][-1] > attempt
+            superseded = (attempt, index) in self._given_up or max(self._assigned[task]) > attempt
             if not superseded:
                 raise Violation(
                     f"{machine.name} was told to forget {named(attempt)} of {short(task)} ({fates[index]}), "
@@ -218,7 +218,7 @@ class Ledger:
 
     def _check_current(self, term: int, task: TaskId, result: TaskResult | TaskRange) -> None:
         """A term's own later assignment supersedes what came before."""
-        if not (result.worker_id and result.attempt) or self._assigned[task][-1] <= result.attempt:
+        if not (result.worker_id and result.attempt) or max(self._assigned[task]) <= result.attempt:
             return
         later = [one for one in self._assigned[task] if one > result.attempt and one >> TERM_BITS == term]
         if later:

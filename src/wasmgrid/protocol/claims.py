@@ -58,7 +58,7 @@ def take_up(state: State, job: Job, worker_id: str, held: Held, now: float) -> N
     if held.phase == "died":
         _died_unknown(state, job, worker_id, held, now)
         return
-    if job.module_sha256 is None:
+    if not job.had_module:
         _stop(state, worker_id, held)
         return
     ours = _open(job, held)
@@ -123,7 +123,7 @@ def _more(state: State, chunk: Chunk, held: Held) -> None:
     extra = _open(job, held) - chunk.left
     for other in state.chunks.of("run", job.id):
         extra -= other.left
-    if not extra or job.module_sha256 is None:
+    if not extra or not job.had_module:
         return
     chunk.left |= extra
     attempts.keep(state, job, extra)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from wasmgrid.core.job import BuildResult, TaskId, TaskRange, TaskResult
-from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.core.wire import Held, Results, Returned
 from wasmgrid.protocol import attemptlife, attempts, buildlife, claims, joblife, trust, waiting
@@ -163,7 +162,7 @@ def _stray(state: State, worker_id: str, result: TaskResult, taken: _Taken) -> C
             taken.stale.append(_ack(state, result))
         return None
     if job.has(result.index) and term_of(result.attempt) < state.term:
-        if job.state is JobState.BUILDING and result.attempt > job.latest(result.index):
+        if not job.had_module and result.attempt > job.latest(result.index):
             return None  # its task cannot be anybody's just now
         held = Held(attempt=result.attempt, kind="run", id=job.id, index=result.index, phase="finished")
         claims.take_up(state, job, worker_id, held, state.now)

@@ -108,6 +108,11 @@ class Job:
         """Whether more tasks failed than may."""
         return self.spec.max_fails is not None and self.failures > self.spec.max_fails
 
+    @property
+    def had_module(self) -> bool:
+        """Whether workers may hold tasks of it: it has its module, or had it until the store lost that."""
+        return self.module_sha256 is not None or self.rebuilt_after > 0
+
     def has(self, index: int) -> bool:
         """Whether it has such a task, without a result."""
         return index in self.indexes and index not in self.done
