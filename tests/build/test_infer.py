@@ -30,6 +30,9 @@ def test_a_name_tells_the_language(path: str, language: str) -> None:
     ("text", "language"),
     [
         ("fn main() {}", "rust"),
+        ("fn steps(n: u64) -> u32 { std::iter::once(n).count() as u32 }", "rust"),
+        ("pub fn pair<T>(a: T) {}", "rust"),
+        ("fn add(a: i32, b: i32) i32 {\n    return a + b;\n}", "zig"),
         ("use std::io;\npub fn main() { println!(); }", "rust"),
         ("// hi\npackage main\n\nfunc main() {}", "go"),
         ("#include <stdio.h>\nint main(void) { return 0; }", "c"),
@@ -113,6 +116,9 @@ PIECES = [
     "#",
     "# include <",
     "fn main",
+    "fn f(",
+    "fn f() ",
+    "fn f<",
     "/",
 ]
 

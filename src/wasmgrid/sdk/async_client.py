@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -93,7 +93,7 @@ class AsyncClient:
             value: T = done.value
             return value
 
-    async def stream(self, call: Stream[T]) -> AsyncIterator[T]:
+    async def stream(self, call: Stream[T]) -> AsyncGenerator[T, None]:
         """What the server says, as it says it; ends when the server ends it, or with `Unreachable` in the middle."""
         parser = call.parser()
         async with self._opened(call, timeout_s=SILENCE_S) as response:

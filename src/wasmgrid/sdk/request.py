@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from wasmgrid.core.errors import ProtocolMismatch
+from wasmgrid.core.errors import InvalidPath, ProtocolMismatch
 from wasmgrid.sdk.blobs import Blob
 from wasmgrid.sdk.sse import EventParser
 
@@ -69,8 +69,12 @@ class Download(Request):
 
 
 def of_job(job_id: JobId, *parts: str) -> str:
-    """The path of what belongs to a job."""
-    return "/".join(["/v1/jobs", *(quote(str(part), safe="") for part in (job_id, *parts))])
+    """The path of what belongs to a job; raises `InvalidPath` for a part that would lead out of it."""
+    named = [str(part) for part in (job_id, *parts)]
+    for part in named:
+        if part in {"", ".", ".."}:
+            raise InvalidPath(f"{'/'.join(named[1:]) or part!r} names nothing of a job", field="path")
+    return "/".join(["/v1/jobs", *(quote(part, safe="") for part in named)])
 
 
 def waiting(wait_s: float) -> dict[str, object]:

@@ -171,7 +171,10 @@ RUST = Language(
     suffixes=(".rs",),
     aliases=("rs",),
     manifest="Cargo.toml",
-    looks_like=pattern(r"^[ \t]*(pub +)?(async +)?fn main *\( *\)|^[ \t]*use std::|\bprintln!\("),
+    looks_like=pattern(
+        r"^[ \t]*(pub +)?(async +)?fn main *\( *\)|^[ \t]*use std::|\bprintln!\("
+        r"|^[ \t]*(pub +)?(const +)?fn +\w{1,100} *(<[^>]{1,100}>)? *\([^)]{0,200}\) *(->|\{)"
+    ),
     main=pattern(r"^[ \t]*(pub +)?fn main *\("),
     flags=(
         Flag(pattern=r"--edition=(2015|2018|2021|2024)", shown="--edition=2021"),

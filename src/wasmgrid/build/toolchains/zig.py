@@ -86,7 +86,10 @@ ZIG = Language(
     name="zig",
     suffixes=(".zig",),
     aliases=("ziglang",),
-    looks_like=pattern(r"@import\(\"|\bpub fn main\([^)]{0,200}\) *(!|void\b|anyerror\b|u8\b)"),
+    looks_like=pattern(
+        r"@import\(\"|\bpub fn main\([^)]{0,200}\) *(!|void\b|anyerror\b|u8\b)"
+        r"|^[ \t]*(pub +)?fn +\w{1,100}\([^)]{0,200}\) *[!\w.?*\[\]]{1,100} *\{"
+    ),
     main=pattern(r"\bpub fn main *\("),
     flags=(
         Flag(
