@@ -16,6 +16,7 @@ from tests.e2e.grid import WASMGRID, Grid
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 SUFFIXES = {".rs": "rust", ".c": "c", ".cpp": "cpp", ".go": "go", ".zig": "zig", ".wat": "wat", "": "rust"}
+SUFFIXES |= {".py": "python", ".js": "javascript", ".ts": "typescript"}
 EXIT_CODES = {"broken.rs": 126}
 
 

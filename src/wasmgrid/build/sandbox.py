@@ -68,16 +68,26 @@ class Sandbox:
                 for name in (".", *names, *files):
                     os.chown(Path(directory) / name, launch.NOBODY, launch.NOBODY, follow_symlinks=False)
 
-    async def run(self, box: Box, argv: Sequence[str], env: Mapping[str, str], *, cpu_s: float, wall_s: float) -> Ended:
+    async def run(
+        self,
+        box: Box,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        cpu_s: float,
+        wall_s: float,
+        reserves_mb: int = 0,
+    ) -> Ended:
         """Run one compiler in `box` to its end, or to the end that a cap puts to it. Cancelling this kills it.
 
+        `reserves_mb`: address space that it may have beside what every compiler may; memory is bounded as ever.
         Raises `SandboxUnavailable` where the sandbox itself could not be set up.
         """
         group = await asyncio.to_thread(MemoryGroup.make, box.limits.memory_mb << 20)
         said = Said(box.limits.diagnostics_bytes)
         limit = None
         try:
-            async with self._started(box, argv, env, group=group, cpu_s=cpu_s) as process:
+            async with self._started(box, argv, env, group=group, cpu_s=cpu_s, reserves_mb=reserves_mb) as process:
                 watch = Watch(process.pid, box, cpu_s=cpu_s, wall_s=wall_s)
                 watching = asyncio.create_task(watch.until_exceeded())
                 ending = asyncio.create_task(_ended(process, said))
@@ -108,11 +118,19 @@ class Sandbox:
 
     @contextlib.asynccontextmanager
     async def _started(
-        self, box: Box, argv: Sequence[str], env: Mapping[str, str], *, group: MemoryGroup | None, cpu_s: float
+        self,
+        box: Box,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        group: MemoryGroup | None,
+        cpu_s: float,
+        reserves_mb: int,
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         """The running compiler; on the way out nothing of it is left."""
         config = self._config(box, argv, env, cpu_s)
         config["cgroups"] = [group.procs] if group is not None else []
+        config["rlimits"]["RLIMIT_AS"] += reserves_mb << 20
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", _LAUNCHER),
             stdin=asyncio.subprocess.PIPE,

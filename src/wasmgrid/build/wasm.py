@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from wasmgrid.build.wasi import PREVIEW1, PREVIEW1_FUNCTIONS
+from wasmgrid.core.bundle import is_bundle, unpack
 from wasmgrid.core.errors import InvalidModule
 
 MAX_FUNCTIONS = 200_000  # ten times what clang makes of itself; compile time and memory grow with it
@@ -43,8 +44,11 @@ def inspect(data: bytes | memoryview, function: str | None = None, *, library: b
     """
     _check_header(bytes(data[:4096]))
     info = _read(_Reader(memoryview(data), _HEADER_BYTES))
-    _check_size(info)
-    _check_imports(info)
+    if is_bundle(bytes(data[:1024])):
+        unpack(bytes(data))  # it imports its functions from its interpreter, and nothing else
+    else:
+        _check_size(info)
+        _check_imports(info)
     if function is not None:
         _check_offers(info, function)
     elif not (library and any(kind == "function" for _, kind in info.exports)):

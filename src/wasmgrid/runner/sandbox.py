@@ -11,9 +11,10 @@ from wasmtime import _ffi as ffi
 from wasmtime._exportable import AsExtern
 from wasmtime._extern import wrap_extern
 
+from wasmgrid.core.bundle import ROOT
 from wasmgrid.runner import native
 from wasmgrid.runner.engine import MAX_TABLE_ELEMENTS, MAX_TABLES
-from wasmgrid.runner.frames import SCRATCH, STDERR, STDOUT, Run
+from wasmgrid.runner.frames import MODULES, SCRATCH, STDERR, STDOUT, Run
 from wasmgrid.runner.program import Program
 from wasmgrid.runner.traps import Unrunnable
 
@@ -53,7 +54,8 @@ class Sandbox:
         limits = run.limits
         self._memory_bytes = limits.memory_mb << 20
         self._fuel = limits.fuel if run.metered else None
-        self._argv = native.strings([_ARGV0, *run.args])
+        self._first_args = run.argv or [_ARGV0]
+        self._argv = native.strings([*self._first_args, *run.args])
         env = {name: value for name, value in run.env.items() if not (run.array and name == INDEX)}
         self._env_names, self._env_values = native.strings([*env, INDEX]), native.strings([*env.values(), ""])
         self._instance, self._item = ffi.wasmtime_instance_t(), ffi.wasmtime_extern_t()
@@ -172,7 +174,7 @@ class Sandbox:
 
     def _wasi(self, args: list[str] | None, stdin: bytes, index: int | None) -> int:
         run, config = self._run, native.wasi_new()
-        argv = self._argv if args is None else native.strings([_ARGV0, *args])
+        argv = self._argv if args is None else native.strings([*self._first_args, *args])
         good = native.wasi_set_argv(config, len(argv), argv)
         names = len(self._env_names) - 1
         if index is not None:
@@ -188,6 +190,8 @@ class Sandbox:
             good = native.wasi_set_stdin_file(config, run.stdin_file.encode()) and good
         good = native.wasi_set_stdout_file(config, _STDOUT) and native.wasi_set_stderr_file(config, _STDERR) and good
         good = native.wasi_preopen(config, _SCRATCH, b"/", True) and good
+        if run.bundle is not None:
+            good = native.wasi_preopen(config, f"{MODULES}/{run.bundle}".encode(), ROOT.encode(), False) and good
         for mount in run.mounts:
             good = native.wasi_preopen(config, mount.host.encode(), mount.guest.encode(), False) and good
         if not good:

@@ -6,17 +6,15 @@ the runner is another user, and elsewhere the same tree is mounted read-only for
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
-import shutil
-import subprocess
 from collections import OrderedDict
 from pathlib import Path
 
 from wasmgrid.runner import cell
 from wasmgrid.runner.frames import INPUTS, IO, MODULES, SCRATCH, SPILL, STDERR, STDOUT
+from wasmgrid.worker.bundles import PreparedBundle
 from wasmgrid.worker.task import PreparedModule
+from wasmgrid.worker.trees import link, link_tree, remove_tree
 
 _KEPT_MODULES = 32  # more than a runner keeps loaded; a linked file cannot be evicted from the module cache
 _USER_BASE, _USERS_PER_AGENT = 1_900_000_000, 4096
@@ -67,19 +65,25 @@ class Box:
         if name in self._modules:
             self._modules.move_to_end(name)
             return name
-        target = self.path / MODULES / name
-        try:
-            target.hardlink_to(module.path)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            shutil.copyfile(module.path, target)  # the cache is on another file system
-            target.chmod(0o444)
+        link(module.path, self.path / MODULES / name)
+        self._added(name)
+        return name
+
+    def add_bundle(self, bundle: PreparedBundle) -> str:
+        """The same for a bundle's files: the name of their directory."""
+        name = bundle.sha256
+        if name in self._modules:
+            self._modules.move_to_end(name)
+            return name
+        link_tree(bundle.directory, self.path / MODULES / name)
+        self._added(name)
+        return name
+
+    def _added(self, name: str) -> None:
         self._modules[name] = None
         if len(self._modules) > _KEPT_MODULES:
             oldest, _ = self._modules.popitem(last=False)
-            (self.path / MODULES / oldest).unlink(missing_ok=True)
-        return name
+            remove_tree(self.path / MODULES / oldest)
 
     def spilled(self, stream: str) -> Path:
         """The file of a running task's `stream` (stdout, stderr); `running` tells whether it is that one's."""
@@ -97,17 +101,3 @@ class Box:
     def remove(self) -> None:
         """Remove the directory. Blocking; the runner must be gone."""
         remove_tree(self.path)
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a file or directory in which a guest may have been at work: links are not followed, any depth goes."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    try:
-        shutil.rmtree(path)
-    except (OSError, RecursionError):
-        # Deeper than Python recurses, or directories that were closed: rm manages.
-        with contextlib.suppress(OSError):
-            subprocess.run(["chmod", "-R", "u+rwx", "--", str(path)], check=False, stderr=subprocess.DEVNULL)
-            subprocess.run(["rm", "-rf", "--", str(path)], check=False, stderr=subprocess.DEVNULL)

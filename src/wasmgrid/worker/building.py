@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from wasmgrid.build.builder import Builder
+from wasmgrid.core.bundle import is_bundle, unpack
 from wasmgrid.core.digest import sha256_hex
 from wasmgrid.core.errors import NotFound, WasmgridError
 from wasmgrid.core.job import BuildResult
@@ -14,6 +15,7 @@ from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.core.wire import BuildWork
 from wasmgrid.worker.blobs import BlobCache
 from wasmgrid.worker.courier import Courier
+from wasmgrid.worker.interpreters import Interpreters
 from wasmgrid.worker.modules import ModuleCache
 
 Advance = Callable[[str, str, float | None], None]
@@ -31,6 +33,7 @@ class TaskBuilding:
         blobs: BlobCache,
         modules: ModuleCache,
         courier: Courier,
+        interpreters: Interpreters | None = None,
         prepares: bool = True,
     ) -> None:
         """`prepares`: what is built here is made ready to run here as well."""
@@ -39,6 +42,7 @@ class TaskBuilding:
         self._blobs = blobs
         self._modules = modules
         self._courier = courier
+        self._interpreters = interpreters
         self._prepares = prepares
         self._ceiling = Ceiling()
 
@@ -55,6 +59,8 @@ class TaskBuilding:
         await self._modules.add(sha256, module)
         if self._prepares:
             self._modules.prepare(sha256)
+        if self._interpreters is not None and is_bundle(module):
+            await self._interpreters.upload(unpack(module).interpreter)
         await self._courier.upload(module)
         return sha256
 

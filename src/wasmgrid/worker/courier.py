@@ -40,6 +40,14 @@ class Courier:
 
         return await _patiently(lambda: self._while_it_leads(fetch))
 
+    async def is_there(self, sha256: str) -> bool:
+        """Whether the store has a blob, as soon as a server can say so."""
+
+        def ask(server_id: str) -> Coroutine[Any, Any, bool]:
+            return transfer.is_there(self._fabric, sha256, server_id=server_id)
+
+        return await _patiently(lambda: self._while_it_leads(ask))
+
     async def upload(self, source: Path | bytes) -> tuple[str, int]:
         """Make `source` durable at the leader, whoever that comes to be meanwhile; its digest and size."""
         sha256, size = await asyncio.to_thread(_digest, source)

@@ -1,7 +1,7 @@
 """Modules on a worker's disk, fetched once, and their machine code, compiled once.
 
 <directory>/key             <directory>/modules/<sha256>.wasm
-<directory>/precompiled/<sha256>[-metered]-<runtime>.cwasm, and .tag beside it
+<directory>/bundles/<sha256>/   <directory>/precompiled/<sha256>[-metered]-<runtime>.cwasm, and .tag beside it
 """
 
 from __future__ import annotations
@@ -9,25 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import platform
 import secrets
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import structlog
+from msgspec.structs import replace
 
+from wasmgrid.codegen import identity
 from wasmgrid.core.digest import is_sha256
-from wasmgrid.core.errors import DigestMismatch, InvalidField, NotFound
+from wasmgrid.core.errors import DigestMismatch, InvalidField, ModuleNotFound, NotFound
 from wasmgrid.core.limits import MB
 from wasmgrid.core.outcome import Outcome
-from wasmgrid.runner.runtime import identity
-from wasmgrid.worker.box import remove_tree
+from wasmgrid.worker.bundles import Bundles, PreparedBundle
 from wasmgrid.worker.capacity import memory_bytes
+from wasmgrid.worker.interpreters import Interpreters
 from wasmgrid.worker.machine_code import MachineCode, digest, write
 from wasmgrid.worker.precompile import precompile
 from wasmgrid.worker.task import PreparedModule
+from wasmgrid.worker.trees import remove_tree
 
 KEEP_BYTES = 4096 * MB
 PRECOMPILE_MEMORY_MB = 3072  # of a large machine; a quarter of a small one, but no less than 512
@@ -57,13 +59,15 @@ class ModuleCache:
         self.memory_mb = memory_mb or min(PRECOMPILE_MEMORY_MB, max(512, memory_bytes() // MB // 4))
         self._cpu_s = cpu_s
         self._keep_bytes = keep_bytes
-        self._runtime = identity(version("wasmtime"), f"{platform.system()}-{platform.machine()}")
+        self._runtime = identity()
         self._modules = directory / "modules"
         self._work = directory / "work"
         remove_tree(self._work)  # a former life's
         for path in (directory, self._modules, self._work):
             path.mkdir(parents=True, mode=0o700, exist_ok=True)
         self._code = MachineCode(directory / "precompiled", directory / "key")
+        self._bundles = Bundles(directory / "bundles")
+        self.interpreters: Interpreters | None = None  # without them no bundle can run
         self._refused: dict[str, Outcome] = {}
         self._ready: dict[str, PreparedModule] = {}
         self._users: dict[str, int] = {}
@@ -84,15 +88,26 @@ class ModuleCache:
         self._on_change = on_change
 
     def pin(self, sha256: str, *, metered: bool = False) -> PreparedModule | None:
-        """The module, where it is ready at once: then nothing of it is evicted until `unpin`."""
+        """The module, where it is ready at once: then nothing of it is evicted until `release`."""
+        bundle = self._bundles.get(sha256)
+        if bundle is not None:
+            code = self.pin(bundle.interpreter.sha256, metered=metered)
+            if code is not None:
+                self._users[sha256] = self._users.get(sha256, 0) + 1
+            return None if code is None else replace(code, sha256=sha256, bundle=bundle)
         name = self._name(sha256, metered)
         if not self._code.known(name):
             return None
         self._users[sha256] = self._users.get(sha256, 0) + 1
         return self._at_hand(sha256, name, metered)
 
-    def unpin(self, sha256: str) -> None:
+    def release(self, module: PreparedModule) -> None:
         """Whoever pinned it needs it no more."""
+        self._unpin(module.sha256)
+        if module.bundle is not None:
+            self._unpin(module.bundle.interpreter.sha256)
+
+    def _unpin(self, sha256: str) -> None:
         self._users[sha256] -= 1
         if not self._users[sha256]:
             del self._users[sha256]
@@ -116,9 +131,24 @@ class ModuleCache:
             raise InvalidField(f"{sha256[:80]!r} is not a sha256", field="module_sha256")
         self._users[sha256] = self._users.get(sha256, 0) + 1
         try:
-            yield await self._ensure(sha256, fetch, metered, on_precompile)
+            found = await self._ensure(sha256, fetch, metered, on_precompile)
+            if not isinstance(found, PreparedBundle):
+                yield found
+                return
+            interpreter = found.interpreter.sha256
+            hold = self.hold(interpreter, self._interpreter(interpreter), metered=metered, on_precompile=on_precompile)
+            async with hold as code:
+                yield code if isinstance(code, Outcome) else replace(code, sha256=sha256, bundle=found)
         finally:
-            self.unpin(sha256)
+            self._unpin(sha256)
+
+    def _interpreter(self, sha256: str) -> Fetch:
+        async def fetch(dest: Path) -> None:
+            if self.interpreters is None:
+                raise ModuleNotFound("interpreters cannot be had here")
+            await self.interpreters.fetch(sha256, dest)
+
+        return fetch
 
     async def add(self, sha256: str, data: bytes) -> None:
         """Keep a module that was built here, so that it need not be fetched. Raises OSError."""
@@ -155,18 +185,23 @@ class ModuleCache:
 
     async def _ensure(
         self, sha256: str, fetch: Fetch, metered: bool, on_precompile: Callable[[], None]
-    ) -> PreparedModule | Outcome:
+    ) -> PreparedModule | PreparedBundle | Outcome:
         name = self._name(sha256, metered)
         if self._code.known(name):
             return self._at_hand(sha256, name, metered)
+        if (bundle := self._bundles.get(sha256)) is not None:
+            return bundle
         async with self._locks.setdefault(sha256, asyncio.Lock()):
             if name in self._refused:
                 return self._refused[name]
-            if await asyncio.to_thread(self._code.verify, name):
+            if await asyncio.to_thread(self._code.verify, name) or await self._installed(sha256, name, metered):
                 return self._at_hand(sha256, name, metered)
             begun = time.perf_counter()
             fetched = await self._have(sha256, fetch)
             fetch_ms = (time.perf_counter() - begun) * 1000
+            bundle = await asyncio.to_thread(self._bundles.lay_out, sha256, self._modules / f"{sha256}.wasm")
+            if bundle is not None:
+                return bundle
             begun = time.perf_counter()
             on_precompile()
             refusal = await self._compile(sha256, name, metered)
@@ -217,6 +252,21 @@ class ModuleCache:
             raise DigestMismatch(f"the module {sha256[:12]} came in with another content")
         return True
 
+    async def _installed(self, sha256: str, name: str, metered: bool) -> bool:
+        """Take in the machine code that came with an interpreter's toolchain, if this is one; whether it did."""
+        code = None if self.interpreters is None or metered else self.interpreters.code(sha256)
+        if code is None:
+            return False
+        fresh = self._work / f"{secrets.token_hex(4)}.cwasm"
+        try:
+            await asyncio.to_thread(shutil.copyfile, code, fresh)
+            await asyncio.to_thread(self._code.put, fresh, name)
+        finally:
+            fresh.unlink(missing_ok=True)
+        self._take_stock()
+        self._on_change()
+        return True
+
     async def _compile(self, sha256: str, name: str, metered: bool) -> Outcome | None:
         async with self._one_at_a_time:
             token = secrets.token_hex(4)
@@ -262,4 +312,5 @@ class ModuleCache:
         )
 
     def _drop_module(self, sha256: str) -> None:
+        self._bundles.drop(sha256)
         (self._modules / f"{sha256}.wasm").unlink(missing_ok=True)

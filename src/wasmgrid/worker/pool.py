@@ -11,8 +11,8 @@ from pathlib import Path
 import structlog
 
 from wasmgrid.core.errors import Unavailable
-from wasmgrid.worker.box import remove_tree
 from wasmgrid.worker.child import Child
+from wasmgrid.worker.trees import remove_tree
 
 MAX_IDLE = 8  # runners kept for tenants that may come back; each takes some 30 MB
 _SPARE_PAUSE_S = 0.25  # a new spare is started when the attempt that took the last one is likely over

@@ -159,6 +159,7 @@ async def _assemble(
     from wasmgrid.worker.capacity import labels, probe  # noqa: PLC0415
     from wasmgrid.worker.claims import Claim  # noqa: PLC0415
     from wasmgrid.worker.courier import Courier  # noqa: PLC0415
+    from wasmgrid.worker.interpreters import Interpreters  # noqa: PLC0415
     from wasmgrid.worker.modules import ModuleCache  # noqa: PLC0415
     from wasmgrid.worker.runners import Runners  # noqa: PLC0415
     from wasmgrid.worker.running import TaskRunning  # noqa: PLC0415
@@ -212,6 +213,7 @@ async def _assemble(
     )
     courier = Courier(fabric, lambda: agent.leader_id if agent is not None else "")
     blobs = BlobCache(directory / "cache" / "blobs", courier)
+    modules.interpreters = interpreters = Interpreters(builder.interpreter, courier)
     agent = WorkerAgent(
         info=info,
         fabric=fabric,
@@ -225,6 +227,7 @@ async def _assemble(
             blobs=blobs,
             modules=modules,
             courier=courier,
+            interpreters=interpreters,
             prepares=not options.builds_only,
         ),
         modules=modules,

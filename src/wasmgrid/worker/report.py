@@ -14,8 +14,9 @@ from wasmgrid.core.job import INLINE_BYTES, Stats
 from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.runner.cell import Running
 from wasmgrid.runner.frames import IO, End, Left, Returns, Stream
-from wasmgrid.worker.box import Box, remove_tree
+from wasmgrid.worker.box import Box
 from wasmgrid.worker.task import ArtifactFile, OutputFile, RangeReport, RunnerChunk, RunnerReport, TaskKey
+from wasmgrid.worker.trees import remove_tree
 
 _NOTHING = OutputFile()
 

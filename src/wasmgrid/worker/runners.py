@@ -15,6 +15,7 @@ from wasmgrid.core.outcome import Outcome, OutcomeKind
 from wasmgrid.core.ranges import Run as Indexes
 from wasmgrid.core.wire import FRAME_BYTES, TailChunk
 from wasmgrid.runner.frames import INPUTS, Confinement, Ended, Run
+from wasmgrid.worker.box import Box
 from wasmgrid.worker.cgroups import CpuCaps
 from wasmgrid.worker.child import Child, RunnerDied
 from wasmgrid.worker.inputs import Layout, lay_out
@@ -178,7 +179,7 @@ class Runners:
         has_files = bool(chunk.inputs) or isinstance(chunk.tasks.stdin, Path)
         try:
             layout, stdin_file = await asyncio.to_thread(_lay_out, child.box.path, chunk) if has_files else _NO_FILES
-            run = _run_of(chunk, child.box.add_module(chunk.module), layout, stdin_file)
+            run = _run_of(chunk, child.box, layout, stdin_file)
         except (InvalidField, TooLarge) as error:
             refused = Outcome(kind=OutcomeKind.REJECTED, message=f"inputs: {error.message}")
             live.on_results([_unrun(chunk.attempt, index, refused) for index in range(live.next, live.end)], [])
@@ -272,8 +273,11 @@ class Runners:
 _NO_FILES: tuple[Layout, str | None] = (Layout([], []), None)
 
 
-def _run_of(chunk: RunnerChunk, module: str, layout: Layout, stdin_file: str | None) -> Run:
-    tasks = chunk.tasks
+def _run_of(chunk: RunnerChunk, box: Box, layout: Layout, stdin_file: str | None) -> Run:
+    tasks, bundle = chunk.tasks, chunk.module.bundle
+    module, argv = box.add_module(chunk.module), []
+    if bundle is not None:
+        argv = bundle.argv if chunk.function is None else [*bundle.serve_argv, chunk.function]
     return Run(
         chunk.attempt,
         chunk.job_id,
@@ -294,6 +298,8 @@ def _run_of(chunk: RunnerChunk, module: str, layout: Layout, stdin_file: str | N
         chunk.function,
         chunk.isolate,
         chunk.hold_s,
+        None if bundle is None else box.add_bundle(bundle),
+        argv,
     )
 
 

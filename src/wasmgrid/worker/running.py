@@ -110,7 +110,7 @@ class TaskRunning:
             chunk = self._chunk(one, work, module)
             await self._chunk_run(one, work, chunk, Cost(module, 0.0), lines).run()
         finally:
-            self._modules.unpin(work.module_sha256)
+            self._modules.release(module)
 
     async def _fetch_and_run(self, one: Attempt, work: RunWork) -> None:
         one.advance("fetching")

@@ -11,6 +11,7 @@ from wasmgrid.core.job import Input, Stats
 from wasmgrid.core.limits import Limits
 from wasmgrid.core.outcome import Outcome
 from wasmgrid.core.work import CHUNK_S
+from wasmgrid.worker.bundles import PreparedBundle
 
 TaskKey = tuple[int, int]
 """(attempt id, task index): what names a task among the runners of one agent."""
@@ -19,7 +20,8 @@ TaskKey = tuple[int, int]
 class PreparedModule(msgspec.Struct, frozen=True, kw_only=True):
     """A module that runners can load at once: the file that `ModuleCache` compiled and still vouches for.
 
-    `sha256` is the digest of the .wasm, `path` the precompiled file, `metered` whether it counts fuel.
+    `sha256` is the digest of the .wasm, `path` the precompiled file, `metered` whether it counts fuel. `bundle`: it is
+    one, and `path` is its interpreter's.
     """
 
     sha256: str
@@ -29,6 +31,7 @@ class PreparedModule(msgspec.Struct, frozen=True, kw_only=True):
     precompile_ms: float = 0.0
     module_cached: bool = False
     precompile_cached: bool = False
+    bundle: PreparedBundle | None = None
 
 
 class Tasks(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,9 @@ from wasmgrid.build.toolchains.c import C
 from wasmgrid.build.toolchains.cpp import CPP
 from wasmgrid.build.toolchains.go import GO
 from wasmgrid.build.toolchains.infer import infer_among
+from wasmgrid.build.toolchains.javascript import JAVASCRIPT
 from wasmgrid.build.toolchains.language import Language
+from wasmgrid.build.toolchains.python import PYTHON_LANGUAGE
 from wasmgrid.build.toolchains.rust import RUST
 from wasmgrid.build.toolchains.wasm import WASM
 from wasmgrid.build.toolchains.wat import WAT
@@ -19,7 +21,9 @@ from wasmgrid.build.toolchains.zig import ZIG
 from wasmgrid.core.errors import FlagRefused, LanguageUnknown
 
 # In the order in which content is judged: what is told apart most surely comes first.
-LANGUAGES: dict[str, Language] = {each.name: each for each in (WASM, WAT, GO, ZIG, RUST, CPP, C)}
+LANGUAGES: dict[str, Language] = {
+    each.name: each for each in (WASM, WAT, GO, ZIG, RUST, CPP, C, PYTHON_LANGUAGE, JAVASCRIPT)
+}
 
 __all__ = ["LANGUAGES", "check_flags", "infer", "named"]
 

@@ -8,7 +8,7 @@ from wasmgrid.build.toolchains.language import Language
 from wasmgrid.core.errors import InvalidField, LanguageUnknown
 
 _LOOKED_AT_BYTES = 64 * 1024
-_HINT = "say --language rust, c, cpp, go, zig, wat or wasm"
+_HINT = "say --language rust, c, cpp, go, zig, python, javascript, typescript, wat or wasm"
 
 
 def infer_among(

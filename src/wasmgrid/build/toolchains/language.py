@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wasmgrid.build.functions.wrap import Wanted
+from wasmgrid.core.bundle import Bundle
 
 if TYPE_CHECKING:
     from wasmgrid.build.installation import Installation
@@ -60,12 +61,14 @@ class Unit:
 class Command:
     """One compiler run: an argument list (the program by absolute path) and variables beside the sandbox's few.
 
-    `produces` is where the module is, below the work directory's `out`, after the last command.
+    `produces` is where the module is, below the work directory's `out`, after the last command; of an interpreted
+    language what the bundle is made with, or nothing. `reserves_mb` is address space that it takes beside what it uses.
     """
 
     argv: list[str]
     env: Mapping[str, str] = field(default_factory=dict)
     produces: str = MODULE_NAME
+    reserves_mb: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +134,8 @@ class Language:
     about the source. `fallback` is installed where `components`
     cannot be had. `host` finds the user's own toolchain, `builtin` what came with this package. `hello` is the
     program that a toolchain must compile and that must print `hello_stdout` before it is used. `calls`: how it offers
-    functions; without it, what a module exports is called as it is.
+    functions; without it, what a module exports is called as it is. `bundle`: an interpreted language's commands only
+    judge or translate the project, and this makes its module, out of that and what the last command produced.
     """
 
     name: str
@@ -150,6 +154,7 @@ class Language:
     host: Callable[[], HostTool | None] = lambda: None
     builtin: Callable[[], Mapping[str, str]] = dict
     calls: Calls | None = None
+    bundle: Callable[[Unit, bytes], Bundle] | None = None
     hello: Mapping[str, str]
     hello_stdout: str = "hello\n"
 

