@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from tests.sdk.scripted import Answer, Asked, Scripted, serving
 
 from wasmgrid.cli import arraytext, ending, tables
-from wasmgrid.cli.inorder import InOrder
 from wasmgrid.cli.main import main
-from wasmgrid.cli.meter import Meter
 from wasmgrid.core.job import Stats
 from wasmgrid.sdk.counts import Counts
+from wasmgrid.sdk.inorder import InOrder
+from wasmgrid.sdk.meter import Meter
 from wasmgrid.sdk.views import Job, Result, Spec
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -83,10 +83,15 @@ def test_every_part_has_a_place_in_the_order() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_go_one_way(path: Path) -> None:
-    if part_of(path) == "__init__":
-        assert not parts_imported(path)
+    if part_of(path) == "__init__":  # it names what programs use, and loads it when it is used
+        assert parts_imported(path) <= {"core", "sdk"}
+        assert not [node for node in tree(path).body if "wasmgrid" in ast.unparse(node) and _imports(node)]
     else:
         assert parts_imported(path) <= allowed(part_of(path))
+
+
+def _imports(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
 
 
 @pytest.mark.parametrize(

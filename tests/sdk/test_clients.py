@@ -267,14 +267,30 @@ def test_a_refusal_in_the_middle_of_an_upload_is_heard(scripted: Scripted) -> No
         client.send(calls.put_blob("inputs", blobs.of_bytes(b"x" * 10)))
 
 
-def test_importing_is_light() -> None:
+@pytest.mark.parametrize(
+    ("used", "loads"),
+    [
+        ("wasmgrid", {"wasmgrid"}),
+        ("wasmgrid.Client, wasmgrid.Executor, wasmgrid.Job, wasmgrid.BuildFailed", {"wasmgrid", "msgspec"}),
+    ],
+)
+def test_importing_is_light(used: str, loads: set[str]) -> None:
     program = (
-        "import sys, wasmgrid, wasmgrid.sdk.client\n"
-        "heavy = {'httpx', 'litestar', 'click', 'rich', 'numpy', 'wasmtime', 'sqlalchemy', 'nats', 'pathspec'}\n"
-        "print(sorted(heavy & {name.partition('.')[0] for name in sys.modules}))"
+        "import sys\nbefore = set(sys.modules)\n"  # what the environment itself loads at its start
+        f"import wasmgrid\n{used}\n"
+        "found = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*sorted(found - set(sys.stdlib_module_names)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert set(done.stdout.split()) - {"typing_extensions"} == loads  # msgspec's own, where it is there
+
+
+def test_httpx_is_loaded_by_the_async_client_alone() -> None:
+    program = (
+        "import sys, wasmgrid\nwasmgrid.Client\nassert 'httpx' not in sys.modules\n"
+        "wasmgrid.AsyncClient\nassert 'httpx' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @both

@@ -22,7 +22,8 @@ def test_a_known_code_is_its_class() -> None:
 
 
 def test_every_code_of_the_tree_is_known() -> None:
-    kinds: list[type[WasmgridError]] = [WasmgridError, *WasmgridError.__subclasses__(), errors.InvalidPath]
+    known = (kind for kind in WasmgridError.__subclasses__() if kind.__module__ == errors.__name__)
+    kinds: list[type[WasmgridError]] = [WasmgridError, *known, errors.InvalidPath]
     for kind in kinds:
         assert type(error_of(400, problem(detail="x", code=kind.code))) is kind
 

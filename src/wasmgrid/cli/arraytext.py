@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from wasmgrid.cli import meter
 from wasmgrid.cli.terminal import one_line
 from wasmgrid.core.units import format_bytes, format_ms
+from wasmgrid.sdk import meter
 from wasmgrid.sdk.views import Job, Result
 
 _MOST_GROUPS = 5

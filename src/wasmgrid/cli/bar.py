@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, TextIO
 
-from wasmgrid.cli.meter import Meter
 from wasmgrid.cli.terminal import GuestOutput, neutralised
 from wasmgrid.sdk.counts import Counts
+from wasmgrid.sdk.meter import Meter
 
 if TYPE_CHECKING:  # 0.1 s to import, for what is drawn only
     from rich.progress import Progress, TaskID

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from wasmgrid.cli import histogram, options
 from wasmgrid.cli.connecting import client_or_start
 from wasmgrid.cli.measuring import Latency, Throughput, measuring
-from wasmgrid.cli.meter import pace
 from wasmgrid.cli.terminal import Progress, one_line, print_json
 from wasmgrid.core.resources import Resources
 from wasmgrid.core.units import format_bytes
 from wasmgrid.sdk.calls import version
 from wasmgrid.sdk.client import Client
+from wasmgrid.sdk.meter import pace
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 import click
 import msgspec
@@ -19,13 +15,13 @@ from wasmgrid.cli.connecting import client
 from wasmgrid.cli.ids import Span
 from wasmgrid.cli.terminal import one_line, print_json, print_table, say
 from wasmgrid.cli.transfer import Transfer
-from wasmgrid.core.errors import DigestMismatch, InvalidPath, NotFound
+from wasmgrid.core.errors import InvalidPath, NotFound
 from wasmgrid.core.job import Artifact
-from wasmgrid.core.paths import check_relative
 from wasmgrid.core.units import format_bytes
 from wasmgrid.sdk import calls
 from wasmgrid.sdk.calls import Download
 from wasmgrid.sdk.client import Client
+from wasmgrid.sdk.saving import below, replacing
 from wasmgrid.sdk.views import Artifacts
 
 
@@ -117,46 +113,5 @@ def save(
     A link that stands at `target` is replaced, not followed. `size`, in bytes, is what is expected, for whoever looks
     on. Raises `DigestMismatch` where other bytes came.
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-            written = Path(file.name)
-            try:
-                with Transfer(target.name, size) as transfer:
-                    written_bytes = connection.download(call, transfer.counted(file.file))
-                _check(file, sha256, target)
-                os.fchmod(file.fileno(), 0o666 & ~_umask())
-                written.replace(target)
-            except BaseException:
-                written.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise InvalidPath(f"{target} cannot be written: {error.strerror}", field="output") from error
-    return written_bytes
-
-
-def below(directory: Path, path: str) -> Path:
-    """Where an artifact goes: below `directory`, through no link, whatever a server calls it."""
-    check_relative(path, field="artifacts")
-    here = directory
-    for part in path.split("/")[:-1]:
-        here /= part
-        if here.is_symlink():
-            raise InvalidPath(f"{here} is a symbolic link", hint="download into another directory: -o DIR")
-    return directory / path
-
-
-def _check(file: IO[bytes], sha256: str | None, target: Path) -> None:
-    if sha256 is None:
-        return
-    file.flush()
-    with Path(file.name).open("rb") as again:
-        found = hashlib.file_digest(again, "sha256").hexdigest()
-    if found != sha256:
-        raise DigestMismatch(f"{target.name} arrived with the digest {found}, not {sha256}", hint="try again")
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    with replacing(target, sha256) as file, Transfer(target.name, size) as transfer:
+        return connection.download(call, transfer.counted(file))

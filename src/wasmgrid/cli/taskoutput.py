@@ -7,14 +7,14 @@ import tempfile
 from collections.abc import Iterator
 
 from wasmgrid.cli.bar import Bar, Printer
-from wasmgrid.cli.feed import Feed
-from wasmgrid.cli.inorder import InOrder
 from wasmgrid.cli.patience import AWAY, Patience
 from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.core.ranges import parse_runs
 from wasmgrid.sdk import arrays, calls
 from wasmgrid.sdk.blobs import CHUNK_BYTES
 from wasmgrid.sdk.counts import Counts
+from wasmgrid.sdk.feed import Feed
+from wasmgrid.sdk.inorder import InOrder
 from wasmgrid.sdk.taskviews import Ended, Printed, Value
 from wasmgrid.sdk.views import Job
 

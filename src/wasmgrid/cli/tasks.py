@@ -9,12 +9,12 @@ import msgspec
 
 from wasmgrid.cli import options, tables
 from wasmgrid.cli.connecting import client
-from wasmgrid.cli.feed import Feed
 from wasmgrid.cli.ids import number as job_number
 from wasmgrid.cli.patience import Patience
 from wasmgrid.cli.terminal import print_json, print_table, say
 from wasmgrid.sdk import arrays, calls
 from wasmgrid.sdk.calls import Stream
+from wasmgrid.sdk.feed import Feed
 from wasmgrid.sdk.taskviews import Line, TaskPage, Value
 from wasmgrid.sdk.views import Result
 

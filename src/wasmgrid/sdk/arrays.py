@@ -17,6 +17,7 @@ from wasmgrid.sdk.request import Call, JobId, Stream, json_of, of_job, understoo
 T = TypeVar("T")
 
 MOST_JOBS = 1000  # of one batch
+MOST_AWAITED = 10_000  # jobs that one request waits for
 PAGE = 1000  # tasks
 
 
@@ -33,6 +34,18 @@ def submit_batch(specs: Sequence[JobSpec], *, wait_s: float = 0.0) -> Call[taskv
         wait_s=wait_s,
         repeatable=all(spec.idempotency_key for spec in specs),
         decode=json_of(taskviews.Batch),
+    )
+
+
+def wait_any(job_ids: Sequence[int], *, wait_s: float) -> Call[taskviews.EndedJobs]:
+    """Those of these jobs that are finished, when one is, or after `wait_s`; at most 100 of at most `MOST_AWAITED`."""
+    return Call(
+        method="POST",
+        path="/v1/jobs:wait",
+        query=waiting(wait_s),
+        body=msgspec.json.encode(job_ids),
+        wait_s=wait_s,
+        decode=json_of(taskviews.EndedJobs),
     )
 
 

@@ -1,33 +1,36 @@
-"""The async client: the same calls over httpx, which is loaded here and nowhere else."""
+"""The async client: the same calls as `Client`, to await; any number of them at once."""
 
 from __future__ import annotations
 
-import os
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import Any, TypeVar, Unpack
 
-import httpx
-
-from wasmgrid import __version__
-from wasmgrid.core.errors import Unreachable, WasmgridError
 from wasmgrid.core.job import JobSpec
-from wasmgrid.sdk import arrays, calls, endpoint, steps, views
-from wasmgrid.sdk.blobs import CHUNK_BYTES, Blob
-from wasmgrid.sdk.calls import Call, Download, JobId, Request, Stream
-from wasmgrid.sdk.client import CONNECT_S, SILENCE_S, TIMEOUT_S
-from wasmgrid.sdk.problems import error_of
-from wasmgrid.sdk.servers import AWAY, Servers, all_away, trusted, unreachable
+from wasmgrid.sdk import arrays, calls, endings, options, steps, views
+from wasmgrid.sdk.async_jobs import AsyncJob, AsyncWatcher
+from wasmgrid.sdk.async_mapping import AsyncFunction, AsyncMapped, mapped
+from wasmgrid.sdk.async_sender import AsyncSender
+from wasmgrid.sdk.blobs import Blob
+from wasmgrid.sdk.calls import JobId
+from wasmgrid.sdk.options import JobOptions, spelled_out
+from wasmgrid.sdk.program import Program
+from wasmgrid.sdk.results import AsyncResult
+from wasmgrid.sdk.sender import TIMEOUT_S
 from wasmgrid.sdk.taskviews import Submitted, Value
 
 T = TypeVar("T")
 
 
-class AsyncClient:
-    """Sends calls to one grid; any number of them at once. Same arguments and errors as `Client`."""
+class AsyncClient(AsyncSender):
+    """A grid, as an async program uses it: the methods, arguments and errors of `Client`, to await.
+
+        async with wasmgrid.AsyncClient() as client:
+            print((await client.run("hello.rs", memory_mb=100)).stdout)
+
+    It belongs to the event loop in which it is first used.
+    """
 
     def __init__(
         self,
@@ -37,82 +40,85 @@ class AsyncClient:
         ca: Path | str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        found = endpoint.find(url, token, ca)
-        self.servers = Servers(found.urls)
-        headers = {"User-Agent": f"wasmgrid/{__version__}"}
-        if found.token:
-            headers["Authorization"] = f"Bearer {found.token}"
-        self._timeout_s = timeout_s
-        tls = trusted(found)
-        # None: no server has a certificate to be checked, and loading the system's authorities takes a while
-        self._http = httpx.AsyncClient(headers=headers, trust_env=False, verify=tls if tls is not None else False)
-
-    @property
-    def url(self) -> str:
-        """The server that is asked now."""
-        return self.servers.url
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
+        super().__init__(url, token, ca=ca, timeout_s=timeout_s)
+        self._watcher = AsyncWatcher(self)
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._http.aclose()
+        """Close all connections; jobs that were submitted go on, and whoever waits for one hears `ClientClosed`."""
+        await self._watcher.close()
+        await super().close()
 
-    # -- how calls are sent -------------------------------------------------------------------------------------------
+    # -- programs and functions ---------------------------------------------------------------------------------------
 
-    async def send(self, call: Call[T]) -> T:
-        """One call, one answer."""
-        failures: list[WasmgridError] = []
-        while True:
-            asked = self.url
-            try:
-                return await self._send(call)
-            except AWAY as error:
-                failures.append(error)
-                if not self.servers.another(call, failures, than=asked):
-                    raise all_away(failures) from error
-
-    async def perform(self, procedure: steps.Steps[T]) -> T:
-        """Several calls, as `steps` orders them."""
+    @spelled_out
+    async def run(self, source: Program, *, check: bool = False, **asked: Unpack[JobOptions]) -> AsyncResult:
+        """Run a program and wait for its end; see `Client.run`. Who cancels this cancels the job."""
+        made = await asyncio.to_thread(options.request, source, asked)
+        spec = steps.keyed(made.spec)
         try:
-            call = next(procedure)
-            while True:
-                try:
-                    answer = await self.send(call)
-                except WasmgridError as error:
-                    call = procedure.throw(error)
-                else:
-                    call = procedure.send(answer)
-        except StopIteration as done:
-            value: T = done.value
-            return value
+            job = await self.perform(steps.run(spec, made.blobs))
+        except asyncio.CancelledError:
+            await self.perform(steps.abandon(spec))
+            raise
+        result = await self.result_of_job(job)
+        return result.check() if check else result
 
-    async def stream(self, call: Stream[T]) -> AsyncGenerator[T, None]:
-        """What the server says, as it says it; ends when the server ends it, or with `Unreachable` in the middle."""
-        parser = call.parser()
-        async with self._opened(call, timeout_s=SILENCE_S) as response:
-            async for chunk in self._chunks(response):
-                for event in parser.feed(chunk):
-                    said = call.decode(event)
-                    if said is not None:
-                        yield said
+    @spelled_out
+    async def submit(self, source: Program, **asked: Unpack[JobOptions]) -> AsyncJob[AsyncResult]:
+        """Submit a program and return at once, with a job to await. Arguments as for `run`."""
+        made = await asyncio.to_thread(options.request, source, asked)
+        return self.follow(await self.submit_spec(made.spec, made.blobs))
 
-    async def download(self, call: Download, into: IO[bytes]) -> int:
-        """Write the answer's bytes to `into`; returns how many there were."""
-        size = 0
-        async with self._opened(call, timeout_s=self._timeout_s) as response:
-            async for chunk in self._chunks(response):
-                into.write(chunk)
-                size += len(chunk)
-        return size
+    @spelled_out
+    def map(
+        self,
+        source: Program,
+        inputs: Iterable[Any],
+        /,
+        *,
+        function: str | None = None,
+        ordered: bool = True,
+        as_args: bool = False,
+        return_exceptions: bool = False,
+        progress: bool | None = None,
+        **asked: Unpack[JobOptions],
+    ) -> AsyncMapped[Any]:
+        """Run a program, or call a function, once for each of `inputs`; see `Client.map`.
 
-    # -- the calls people make ----------------------------------------------------------------------------------------
+        It is submitted when the first result is asked for: `async for value in client.map(...)`.
+        """
+        return mapped(
+            self, source, inputs, asked, function=function, ordered=ordered, as_args=as_args,
+            return_exceptions=return_exceptions, progress=progress,
+        )  # fmt: skip
+
+    @spelled_out
+    def function(self, source: Program, name: str, /, **asked: Unpack[JobOptions]) -> AsyncFunction:
+        """A function of `source` that runs on the grid: `await add(2, 3)`, `add.map(xs, ys)`; see `Client.function`."""
+        return AsyncFunction(self, source, name, asked)
+
+    async def job(self, job_id: JobId) -> AsyncJob[AsyncResult]:
+        """A job that was submitted before, here or elsewhere, to await; `"last"` is the newest."""
+        return self.follow(await self.status(job_id))
+
+    # -- what jobs and results are made with --------------------------------------------------------------------------
+
+    def follow(self, view: views.Job, finish: Callable[[views.Job], Any] | None = None) -> AsyncJob[Any]:
+        """A job of this grid to await; `finish` makes its result out of the finished job (default: `AsyncResult`)."""
+        job: AsyncJob[Any] = AsyncJob(self, view, finish or self.result_of_job)
+        self._watcher.add(job, view)
+        return job
+
+    async def result_of_job(self, job: views.Job) -> AsyncResult:
+        """What a finished job came to; raises `BuildFailed` where its source does not compile."""
+        await self.perform(endings.built(job))
+        return AsyncResult(self, job) if job.result is None else await self.result_of(job, job.result)
+
+    async def result_of(self, job: views.Job, task: views.Result) -> AsyncResult:
+        """What one task of a job came to, its output whole."""
+        return AsyncResult(self, job, task, **await self.perform(endings.whole(task)))
+
+    # -- single calls -------------------------------------------------------------------------------------------------
 
     async def submit_spec(
         self, spec: JobSpec, blobs: Mapping[str, Blob] | None = None, *, wait_s: float = 0.0
@@ -201,98 +207,3 @@ class AsyncClient:
     async def rerun(self, job_id: JobId, *, failed: bool = False, **overrides: Any) -> views.Job:
         """Submit a job again, as a new one; `failed`: only its tasks that did not succeed, under their indexes."""
         return await self.send(arrays.rerun(job_id, failed=failed, overrides=overrides))
-
-    # -- one exchange -------------------------------------------------------------------------------------------------
-
-    async def _send(self, call: Call[T]) -> T:
-        response = await self._open(call, timeout_s=self._timeout_s, absent=call.absent is not None)
-        async with self._reading(response):
-            body = await self._read(response)
-        if response.status_code == 404 and call.absent is not None:
-            return call.absent
-        return call.decode(body)
-
-    @asynccontextmanager
-    async def _opened(self, request: Request, *, timeout_s: float) -> AsyncIterator[httpx.Response]:
-        """A response read bit by bit, from the first server that gives one."""
-        failures: list[WasmgridError] = []
-        while True:
-            asked = self.url
-            try:
-                response = await self._open(request, timeout_s=timeout_s)
-                break
-            except AWAY as error:
-                failures.append(error)
-                if not self.servers.another(request, failures, than=asked):
-                    raise all_away(failures) from error
-        try:
-            async with self._reading(response):
-                yield response
-        except Unreachable:
-            self.servers.go_on(than=asked)  # whoever comes back asks another first
-            raise
-
-    async def _open(self, request: Request, *, timeout_s: float, absent: bool = False) -> httpx.Response:
-        """The response to `request`, its body still to be read; what the server refuses is raised."""
-        body = request.body
-        headers = {"Content-Type": request.content_type} if body else {}
-        if isinstance(body, Blob):
-            headers["Content-Length"] = str(body.size)
-        if request.last_event_id:
-            headers["Last-Event-ID"] = request.last_event_id
-        timeout = httpx.Timeout(timeout_s + request.wait_s, connect=CONNECT_S)
-        asked = self._http.build_request(
-            request.method,
-            self.url + request.target,
-            content=_chunks_of(body) if isinstance(body, Blob) else body,
-            headers=headers,
-            timeout=timeout,
-        )
-        try:
-            response = await self._http.send(asked, stream=True)
-        except httpx.TransportError as error:
-            away = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-            raise unreachable(self.url, _cause(error), asked=not away) from error
-        if response.status_code < 300 or (absent and response.status_code == 404):
-            return response
-        async with self._reading(response):
-            raise error_of(response.status_code, await self._read(response))
-
-    @asynccontextmanager
-    async def _reading(self, response: httpx.Response) -> AsyncIterator[None]:
-        try:
-            yield
-        except httpx.TransportError as error:
-            raise unreachable(self.url, _cause(error)) from error
-        finally:
-            await response.aclose()
-
-    async def _read(self, response: httpx.Response) -> bytes:
-        return b"".join([chunk async for chunk in self._chunks(response)])
-
-    @staticmethod
-    async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
-        async for chunk in response.aiter_bytes(CHUNK_BYTES if not _is_stream(response) else None):
-            yield chunk
-
-
-def _is_stream(response: httpx.Response) -> bool:
-    content_type: str = response.headers.get("content-type", "")
-    return content_type.startswith(("text/event-stream", "application/x-ndjson"))
-
-
-async def _chunks_of(blob: Blob) -> AsyncIterator[bytes]:
-    for chunk in blob.chunks():
-        yield chunk
-
-
-def _cause(error: BaseException) -> Exception:
-    """What the operating system said, which httpx and anyio wrap several times."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, ssl.SSLError):
-            return inner  # its number is not the operating system's
-        if isinstance(inner, OSError) and inner.errno:
-            return OSError(inner.errno, os.strerror(inner.errno)) if inner.errno > 0 else inner
-        inner = inner.__cause__ or inner.__context__
-    return TimeoutError() if isinstance(error, httpx.TimeoutException) else Exception(str(error))

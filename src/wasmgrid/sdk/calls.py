@@ -201,6 +201,11 @@ def output(job_id: JobId, stream: str, *, index: int | None = None) -> Download:
     return Download(method="GET", path=of_job(job_id, stream), query={"index": index})
 
 
+def read(download: Download) -> Call[bytes]:
+    """The same bytes as an answer, all of them in memory."""
+    return Call(method=download.method, path=download.path, query=download.query, decode=lambda body: body)
+
+
 def artifact(job_id: JobId, path: str, *, index: int | None = None) -> Download:
     """One file that a job's task left."""
     return Download(method="GET", path=of_job(job_id, "artifacts", *path.split("/")), query={"index": index})

@@ -1,40 +1,37 @@
-"""The sync client: `http.client` over one kept-alive connection. Not for several threads at once: one client each."""
+"""The sync client: what people ask of a grid. Any number of threads may use one client at once."""
 
 from __future__ import annotations
 
-import http.client
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import Any, TypeVar, Unpack
 
-from wasmgrid.core.errors import Unreachable, WasmgridError
 from wasmgrid.core.job import JobSpec
-from wasmgrid.sdk import arrays, calls, endpoint, steps, views
+from wasmgrid.sdk import arrays, calls, endings, options, steps, views
 from wasmgrid.sdk.blobs import Blob
-from wasmgrid.sdk.calls import Call, Download, JobId, Request, Stream
-from wasmgrid.sdk.problems import error_of
-from wasmgrid.sdk.servers import AWAY, Servers, all_away, trusted, unreachable
+from wasmgrid.sdk.calls import JobId
+from wasmgrid.sdk.functions import Function
+from wasmgrid.sdk.jobs import Job
+from wasmgrid.sdk.mapping import Mapped, mapped
+from wasmgrid.sdk.options import JobOptions, spelled_out
+from wasmgrid.sdk.program import Program
+from wasmgrid.sdk.results import Result
+from wasmgrid.sdk.sender import SILENCE_S as SILENCE_S  # noqa: PLC0414 -- said as client.SILENCE_S
+from wasmgrid.sdk.sender import TIMEOUT_S as TIMEOUT_S  # noqa: PLC0414 -- said as client.TIMEOUT_S
+from wasmgrid.sdk.sender import Sender
 from wasmgrid.sdk.taskviews import Submitted, Value
 from wasmgrid.sdk.transport import CONNECT_S as CONNECT_S  # noqa: PLC0414 -- said as client.CONNECT_S
-from wasmgrid.sdk.transport import Transport
+from wasmgrid.sdk.watcher import Watcher
 
 T = TypeVar("T")
-R = TypeVar("R")
-
-TIMEOUT_S = 30.0  # for an answer, beyond what the call lets the server wait
-SILENCE_S = 60.0  # a stream that says nothing for so long is opened again by whoever follows it
 
 
-class Client:
-    """Sends calls to one grid.
+class Client(Sender):
+    """A grid, as a program uses it. See `Sender` for its arguments (`url`, `token`, `ca`, `timeout_s`) and errors.
 
-    `url` names its server (or several, comma-separated, of which any will do) and `token` opens it; they default to
-    `$WASMGRID_SERVER` and `$WASMGRID_TOKEN`, then to the server that runs in the home. Certificates are checked against
-    `ca` (a PEM file) or `$WASMGRID_CA`, else the home's own authority, else the system's. Where a server does not
-    answer, the next is asked what may be asked twice. Every method raises a `WasmgridError`: the server's own, or
-    `Unreachable`.
+    with wasmgrid.Client() as client:
+        print(client.run("hello.rs", memory_mb=100).stdout)
     """
 
     def __init__(
@@ -45,75 +42,116 @@ class Client:
         ca: Path | str | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        found = endpoint.find(url, token, ca)
-        self.servers = Servers(found.urls)
-        self._transport = Transport(self.servers, trusted(found), found.token)
-        self._timeout_s = timeout_s
-        self._kept: http.client.HTTPConnection | None = None
-
-    @property
-    def url(self) -> str:
-        """The server that is asked now."""
-        return self.servers.url
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__(url, token, ca=ca, timeout_s=timeout_s)
+        self._lock = threading.Lock()
+        self._watcher: Watcher | None = None
 
     def close(self) -> None:
-        """Close the connection; the next call opens another."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        """Close the connections; jobs that were submitted go on, and whoever waits for one hears `ClientClosed`."""
+        with self._lock:
+            watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.close()
+        super().close()
 
-    # -- how calls are sent -------------------------------------------------------------------------------------------
+    # -- programs and functions ---------------------------------------------------------------------------------------
 
-    def send(self, call: Call[T]) -> T:
-        """One call, one answer."""
-        return self._anywhere(call, lambda: self._send(call))
+    @spelled_out
+    def run(self, source: Program, *, check: bool = False, **asked: Unpack[JobOptions]) -> Result:
+        """Run a program and wait for its end.
 
-    def perform(self, procedure: steps.Steps[T]) -> T:
-        """Several calls, as `steps` orders them."""
+        `source` is a path, source text, or a .wasm's bytes; the keywords are those of `JobOptions`. The `Result` tells
+        of any end of the program; with `check` one that did not exit with 0 raises `TaskFailed`. Raises `BuildFailed`
+        where the source does not compile. With `array` it is the result of all tasks; `result.tasks()` has each.
+        Whoever interrupts this (Ctrl-C) cancels the job.
+        """
+        made = options.request(source, asked)
+        spec = steps.keyed(made.spec)
         try:
-            call = next(procedure)
-            while True:
-                try:
-                    answer = self.send(call)
-                except WasmgridError as error:
-                    call = procedure.throw(error)
-                else:
-                    call = procedure.send(answer)
-        except StopIteration as done:
-            value: T = done.value
-            return value
+            job = self.perform(steps.run(spec, made.blobs))
+        except (KeyboardInterrupt, SystemExit):
+            self.perform(steps.abandon(spec))
+            raise
+        result = self.result_of_job(job)
+        return result.check() if check else result
 
-    def stream(self, call: Stream[T]) -> Iterator[T]:
-        """What the server says, as it says it; ends when the server ends it, or with `Unreachable` in the middle."""
-        for some in self.bursts(call):
-            yield from some
+    @spelled_out
+    def submit(self, source: Program, **asked: Unpack[JobOptions]) -> Job[Result]:
+        """Submit a program and return at once, with a future. Arguments as for `run`."""
+        made = options.request(source, asked)
+        return self.follow(self.submit_spec(made.spec, made.blobs))
 
-    def bursts(self, call: Stream[T]) -> Iterator[list[T]]:
-        """The same, where what came at once comes at once: after each list the server may have nothing for a while."""
-        parser = call.parser()
-        with self._opened(call, timeout_s=SILENCE_S) as response:
-            while chunk := self._transport.piece(response.read1):
-                decoded = (call.decode(each) for each in parser.feed(chunk))
-                yield [said for said in decoded if said is not None]
+    @spelled_out
+    def map(
+        self,
+        source: Program,
+        inputs: Iterable[Any],
+        /,
+        *,
+        function: str | None = None,
+        ordered: bool = True,
+        as_args: bool = False,
+        return_exceptions: bool = False,
+        progress: bool | None = None,
+        **asked: Unpack[JobOptions],
+    ) -> Mapped[Any]:
+        """Run a program, or call a function, once for each of `inputs`; iterate over what comes of it.
 
-    def download(self, call: Download, into: IO[bytes]) -> int:
-        """Write the answer's bytes to `into`; returns how many there were."""
-        size = 0
-        with self._opened(call, timeout_s=self._timeout_s) as response:
-            while chunk := self._transport.piece(response.read):
-                into.write(chunk)
-                size += len(chunk)
-        return size
+        With `function` an input is its arguments (a list or tuple) or its only argument, and what comes is the values;
+        a call that failed raises `TaskFailed` in its place, or is that error where `return_exceptions`. Without one, an
+        input is the task's standard input (a `str` as it is, anything else as a line of JSON), its arguments with
+        `as_args`, or what stands for `{line}` in `args`; what comes is a `Result` each.
 
-    # -- the calls people make ----------------------------------------------------------------------------------------
+        It is one array on the grid, submitted here and now: `inputs` are read to their end, into a temporary file where
+        they are many. What comes back is read as it is asked for, in the order of the inputs, or of the ends where not
+        `ordered`; neither is ever held as a whole. `progress` draws a bar (default: on a terminal and in a notebook).
+        Who stops half way (`close`, an exception, Ctrl-C) cancels the rest.
+        """
+        return mapped(
+            self, source, inputs, asked, function=function, ordered=ordered, as_args=as_args,
+            return_exceptions=return_exceptions, progress=progress,
+        )  # fmt: skip
+
+    @spelled_out
+    def function(self, source: Program, name: str, /, **asked: Unpack[JobOptions]) -> Function:
+        """A function of `source` as a callable that runs on the grid: `add(2, 3)`, `add.map(xs, ys)`,
+        `add.submit(2, 3)`.
+
+        Arguments and value are what JSON has: numbers, strings, booleans, lists, None. Nothing is sent before a call.
+        """
+        return Function(self, source, name, asked)
+
+    def job(self, job_id: JobId) -> Job[Result]:
+        """The future of a job that was submitted before, here or elsewhere; `"last"` is the newest."""
+        return self.follow(self.status(job_id))
+
+    # -- what jobs and results are made with --------------------------------------------------------------------------
+
+    def follow(self, view: views.Job, finish: Callable[[views.Job], T] | None = None) -> Job[T]:
+        """A future for a job of this grid; `finish` makes its result out of the finished job (default: a `Result`)."""
+        job: Job[T] = Job(self, view, finish or self.result_of_job)  # type: ignore[arg-type] # then T is Result
+        if view.done:
+            job.ended(view)
+        else:
+            self._watching().add(job)
+        return job
+
+    def result_of_job(self, job: views.Job) -> Result:
+        """What a finished job came to; raises `BuildFailed` where its source does not compile."""
+        self.perform(endings.built(job))
+        return Result(self, job) if job.result is None else self.result_of(job, job.result)
+
+    def result_of(self, job: views.Job, task: views.Result) -> Result:
+        """What one task of a job came to, its output whole."""
+        return Result(self, job, task, **self.perform(endings.whole(task)))
+
+    def _watching(self) -> Watcher:
+        with self._lock:
+            if self._watcher is None:
+                self._watcher = Watcher(self)
+            return self._watcher
+
+    # -- single calls -------------------------------------------------------------------------------------------------
 
     def submit_spec(self, spec: JobSpec, blobs: Mapping[str, Blob] | None = None, *, wait_s: float = 0.0) -> views.Job:
         """Submit a job (`sdk.prepare.job` makes one out of files); uploads what the server lacks of `blobs`."""
@@ -196,70 +234,3 @@ class Client:
     def rerun(self, job_id: JobId, *, failed: bool = False, **overrides: Any) -> views.Job:
         """Submit a job again, as a new one; `failed`: only its tasks that did not succeed, under their indexes."""
         return self.send(arrays.rerun(job_id, failed=failed, overrides=overrides))
-
-    # -- one exchange -------------------------------------------------------------------------------------------------
-
-    def _anywhere(self, request: Request, attempt: Callable[[], R]) -> R:
-        """`attempt`, at the next server where one is away and was not asked yet, or may be asked twice."""
-        failures: list[WasmgridError] = []
-        while True:
-            asked = self.url
-            try:
-                return attempt()
-            except AWAY as error:
-                failures.append(error)
-                if not self.servers.another(request, failures, than=asked):
-                    raise all_away(failures) from error
-                self.close()
-
-    def _send(self, call: Call[T]) -> T:
-        try:
-            response = self._exchange(call)
-            body = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise unreachable(self.url, error) from error
-        except BaseException:
-            self.close()  # an answer left half read would be taken for the next call's
-            raise
-        if response.status == 404 and call.absent is not None:
-            return call.absent
-        if response.status >= 300:
-            raise error_of(response.status, body)
-        return call.decode(body)
-
-    def _exchange(self, request: Request) -> http.client.HTTPResponse:
-        """The response to `request` over the kept connection, over a new one where the server had closed that."""
-        if not request.repeatable:
-            self.close()  # a kept connection may turn out to be closed only once the request may have arrived
-        if self._kept is not None:
-            try:
-                return self._transport.ask(self._kept, request, self._timeout_s)
-            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-                self.close()
-        self._kept = self._transport.connect()
-        return self._transport.ask(self._kept, request, self._timeout_s)
-
-    @contextmanager
-    def _opened(self, request: Request, *, timeout_s: float) -> Iterator[http.client.HTTPResponse]:
-        """A response read bit by bit, over a connection of its own."""
-        connection, response = self._anywhere(request, lambda: self._open(request, timeout_s))
-        asked = self.url
-        try:
-            yield response
-        except Unreachable:
-            self.servers.go_on(than=asked)  # whoever comes back asks another first
-            raise
-        finally:
-            connection.close()
-
-    def _open(self, request: Request, timeout_s: float) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        connection = self._transport.connect()
-        try:
-            response = self._transport.piece(lambda _: self._transport.ask(connection, request, timeout_s))
-            if response.status >= 300:
-                raise error_of(response.status, self._transport.piece(response.read))
-        except BaseException:
-            connection.close()
-            raise
-        return connection, response

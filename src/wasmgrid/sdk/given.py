@@ -25,3 +25,12 @@ class GivenInput:
         if not colon:
             return cls(Path(text), None, writable)
         return cls(Path(path), "/" + guest, writable)
+
+
+@dataclass(frozen=True)
+class GivenBytes:
+    """Bytes that the program finds as a file at `guest`."""
+
+    data: bytes
+    guest: str
+    writable: bool = False

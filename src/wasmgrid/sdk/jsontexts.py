@@ -1,4 +1,4 @@
-"""The texts of JSON values in a stream, one by one: of the elements of an array, or of values in a row (NDJSON).
+"""The texts of JSON values: of Python's, and of those in a stream, one by one (an array's elements, or NDJSON).
 
 Only as much is held as the longest value takes. The values themselves are never made: what is sent is the text that
 was read, so that no number is rounded.
@@ -8,13 +8,45 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 from collections.abc import Iterator
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 import msgspec
 
+from wasmgrid.core.errors import InvalidField
+
 _CHUNK_BYTES = 256 * 1024
 _SPACE = " \t\r\n"
+
+
+def of_value(value: Any) -> bytes:
+    """A value as compact JSON. What is not finite is the text that functions take for it: `"NaN"`, `"-Infinity"`.
+
+    Numbers and arrays of numpy are taken as well; `InvalidField` for what JSON has no form for.
+    """
+    try:
+        return msgspec.json.encode(_plain(value), enc_hook=_of_others)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidField(f"{value!r:.80} cannot be sent as JSON: {error}", field="lines") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
+
+
+def _of_others(value: Any) -> Any:
+    """Numpy's values know their plain form; so do those of most libraries that follow it."""
+    plain = getattr(value, "tolist", None)
+    if plain is None:
+        raise TypeError(f"{type(value).__name__} has no form in JSON")
+    return _plain(plain())
 
 
 class NotOneArrayError(Exception):

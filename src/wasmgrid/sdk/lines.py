@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-import msgspec
-
 from wasmgrid.core.errors import InvalidField, InvalidPath
 from wasmgrid.core.limits import MB
 from wasmgrid.sdk import blobs, jsontexts
@@ -57,7 +55,7 @@ def of_texts(texts: Iterable[str], use: str = "stdin") -> GivenLines:
 
 def of_values(values: Iterable[Any], use: str = "call") -> GivenLines:
     """One line of JSON for each value: with `call` a list is a function's arguments, anything else its only one."""
-    return _written(map(msgspec.json.encode, values), use)
+    return _written(map(jsontexts.of_value, values), use)
 
 
 def of_json(file: IO[bytes], use: str = "call") -> GivenLines:

@@ -55,6 +55,15 @@ def pack_input(path: Path, guest: str | None, *, writable: bool, ceiling: Ceilin
     return Input(path=at, sha256=blob.sha256, tree=path.is_dir(), writable=writable), blob
 
 
+def bytes_input(data: bytes, guest: str, *, writable: bool, ceiling: Ceiling) -> tuple[Input, Blob]:
+    """Bytes as an input that the guest sees as a file at `guest`."""
+    at = check_guest(guest, field="inputs.path")
+    if len(data) > ceiling.input_bytes:
+        raise TooLarge(f"the input at {guest} is over {format_bytes(ceiling.input_bytes)}", field="inputs")
+    blob = blobs.of_bytes(data)
+    return Input(path=at, sha256=blob.sha256, writable=writable), blob
+
+
 def _file(path: Path, most: int) -> Blob:
     if not path.is_file():
         raise InvalidPath(f"{path} is neither a file nor a directory", field="inputs")

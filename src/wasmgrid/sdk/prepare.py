@@ -14,7 +14,7 @@ from wasmgrid.core.limits import Ceiling
 from wasmgrid.core.units import format_bytes
 from wasmgrid.sdk import blobs, packing
 from wasmgrid.sdk.blobs import Blob
-from wasmgrid.sdk.given import GivenInput
+from wasmgrid.sdk.given import GivenBytes, GivenInput
 from wasmgrid.sdk.lines import GivenLines
 
 WASM_MAGIC = b"\0asm"
@@ -35,7 +35,7 @@ def job(
     language: str | None = None,
     entry: str | None = None,
     build_flags: Iterable[str] = (),
-    inputs: Iterable[GivenInput] = (),
+    inputs: Iterable[GivenInput | GivenBytes] = (),
     lines: GivenLines | None = None,
     ceiling: Ceiling | None = None,
     **fields: Any,
@@ -50,7 +50,10 @@ def job(
     sent: dict[str, Blob] = {}
     given: list[Input] = []
     for one in inputs:
-        packed, blob = packing.pack_input(one.path, one.guest, writable=one.writable, ceiling=most)
+        if isinstance(one, GivenBytes):
+            packed, blob = packing.bytes_input(one.data, one.guest, writable=one.writable, ceiling=most)
+        else:
+            packed, blob = packing.pack_input(one.path, one.guest, writable=one.writable, ceiling=most)
         given.append(packed)
         sent[blob.sha256] = blob
     if lines is not None:

@@ -1,29 +1,45 @@
 """What takes more than one call, written once for the sync and the async client.
 
-A `Steps` yields calls and is sent their answers; a call's error is thrown in where it can be dealt with. So the order
-of calls is here, and how they are sent is the clients' affair.
+A `Steps` yields calls (and pauses between them) and is sent their answers; a call's error is thrown in where it can be
+dealt with. So the order of calls is here, and how they are sent is the clients' affair.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, TypeVar
 
 import msgspec
 
-from wasmgrid.core.errors import InputNotFound, ModuleNotFound, WasmgridError
+from wasmgrid.core.errors import InputNotFound, ModuleNotFound, Unreachable, WasmgridError
 from wasmgrid.core.job import JobSpec
 from wasmgrid.sdk import arrays, calls, views
 from wasmgrid.sdk.blobs import Blob
 from wasmgrid.sdk.calls import Call, JobId
 from wasmgrid.sdk.multipart import given
 from wasmgrid.sdk.problems import Problem, error_named
+from wasmgrid.sdk.servers import AWAY
 from wasmgrid.sdk.taskviews import Batch, Submitted
 
 T = TypeVar("T")
-Steps = Generator[Call[Any], Any, T]
+
+RECONNECT_S = 30.0  # how long a server may be gone before whoever waits through it gives up
+PAUSE_S = 0.25
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Not a call: go on after so many seconds."""
+
+    seconds: float
+
+
+Step = Call[Any] | Pause
+Steps = Generator[Step, Any, T]
 
 _BATCH_BYTES = 16 << 20  # of requests in one body; a server takes 24 MiB
 
@@ -58,6 +74,63 @@ def wait(job_id: JobId, timeout_s: float | None) -> Steps[views.Job]:
         job_id = job.id  # `last` may be another one by now
 
 
+def keyed(spec: JobSpec) -> JobSpec:
+    """The request with a key, by which it is found again however often it is sent."""
+    if spec.idempotency_key is not None:
+        return spec
+    return msgspec.structs.replace(spec, idempotency_key=os.urandom(16).hex())
+
+
+def run(spec: JobSpec, blobs: Mapping[str, Blob]) -> Steps[views.Job]:
+    """Submit and wait for the end; one call where that comes within `calls.WAIT_S`."""
+    job = yield from submit(spec, blobs, wait_s=calls.WAIT_S)
+    return job if job.done else (yield from outlast(job.id))
+
+
+def outlast(job_id: int) -> Steps[views.Job]:
+    """The job when it is finished, through servers that are gone for a while."""
+    patience = Patience(job_id)
+    while True:
+        try:
+            job: views.Job = yield calls.job(job_id, wait_s=calls.WAIT_S)
+        except AWAY as error:
+            yield patience.after(error)
+            continue
+        patience.heard()
+        if job.done:
+            return job
+
+
+def abandon(spec: JobSpec) -> Steps[None]:
+    """End the job of a request that was sent, and whose answer nobody waited for."""
+    with contextlib.suppress(WasmgridError):  # there may be no such job
+        job = yield calls.submit(spec)
+        if not job.done:
+            yield calls.cancel(job.id)
+
+
+class Patience:
+    """For how long a server may be away before `after` raises the error instead of naming a pause."""
+
+    def __init__(self, job_id: int | None = None, seconds: float = RECONNECT_S) -> None:
+        self._job_id = job_id
+        self._seconds = seconds
+        self._lost_at: float | None = None
+
+    def heard(self) -> None:
+        """The server said something: it is there."""
+        self._lost_at = None
+
+    def after(self, error: WasmgridError) -> Pause:
+        """How long to wait before the server is asked again."""
+        now = monotonic()
+        self._lost_at = now if self._lost_at is None else self._lost_at
+        if now - self._lost_at > self._seconds:
+            again = "" if self._job_id is None else f" · come back: client.job({self._job_id})"
+            raise Unreachable(error.message, hint=f"the job goes on where its grid does{again}") from error
+        return Pause(PAUSE_S)
+
+
 def _upload_inputs(spec: JobSpec, blobs: Mapping[str, Blob]) -> Steps[None]:
     named = [each.sha256 for each in spec.inputs] + ([spec.lines.sha256] if spec.lines is not None else [])
     for sha256 in named:
@@ -68,12 +141,8 @@ def _upload_inputs(spec: JobSpec, blobs: Mapping[str, Blob]) -> Steps[None]:
 
 def submit_many(specs: Sequence[JobSpec], blobs: Mapping[str, Blob]) -> Steps[list[Submitted]]:
     """Submit many jobs, up to 1,000 in one commit; each is a job, or the error for which it was not taken."""
-    keyed = [
-        spec if spec.idempotency_key else msgspec.structs.replace(spec, idempotency_key=os.urandom(16).hex())
-        for spec in specs
-    ]
     found: list[Submitted] = []
-    for some in _batches(keyed):
+    for some in _batches([keyed(spec) for spec in specs]):
         found += yield from _submit_batch(some, blobs)
     return found
 

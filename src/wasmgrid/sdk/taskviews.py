@@ -77,5 +77,12 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     jobs: list[BatchItem] = []
 
 
+class EndedJobs(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs that have ended, and the numbers of those that are not there."""
+
+    jobs: list[Job] = []
+    missing: list[int] = []
+
+
 Submitted = Job | WasmgridError
 """A job, or why it was not taken; as a value, because the others of its batch were."""

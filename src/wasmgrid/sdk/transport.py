@@ -41,6 +41,13 @@ class Transport:
             raise unreachable(self._servers.url, error, asked=False) from error
         return connection
 
+    def leads_on(self, connection: http.client.HTTPConnection) -> bool:
+        """Whether a kept connection is to the server that is asked now."""
+        parts = self._servers.parts
+        host = parts.hostname or "127.0.0.1"
+        port = parts.port or connection.default_port
+        return connection.sock is not None and (connection.host, connection.port) == (host, port)
+
     def ask(
         self, connection: http.client.HTTPConnection, request: Request, timeout_s: float
     ) -> http.client.HTTPResponse:

@@ -59,6 +59,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return base64.b64decode(self.stdout_base64) if self.stdout_base64 is not None else self.stdout.encode()
 
     @property
+    def stderr_head(self) -> bytes:
+        """The same of stderr."""
+        return base64.b64decode(self.stderr_base64) if self.stderr_base64 is not None else self.stderr.encode()
+
+    @property
     def process_exit_code(self) -> int:
         """What a `wasmgrid run` that ended so exits with."""
         try:
