@@ -35,6 +35,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "mcp": ("mcp", "Offer the grid to an agent as tools that run code."),
     },
     "Pool": {
+        "top": ("top", "Watch the grid: workers, queue, running jobs, rates."),
         "workers": ("pool", "List the workers."),
         "drain": ("pool", "Let workers finish what they hold, and go."),
         "cordon": ("pool", "Give workers nothing new."),

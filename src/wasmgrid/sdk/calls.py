@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from wasmgrid.core.job import JobSpec
+from wasmgrid.core.overview import Overview
 from wasmgrid.sdk import views
 from wasmgrid.sdk.blobs import Blob
 from wasmgrid.sdk.multipart import submission
@@ -68,9 +69,13 @@ def raw(call: Call[Any]) -> Call[bytes]:
 
 
 def jobs(
-    *, state: str | None = None, name: str | None = None, limit: int = 20, cursor: str | int | None = None
+    *,
+    state: str | Sequence[str] | None = None,
+    name: str | None = None,
+    limit: int = 20,
+    cursor: str | int | None = None,
 ) -> Call[views.JobPage]:
-    """Some jobs, newest first."""
+    """Some jobs, newest first; `state` is one or several."""
     query = {"state": state, "name": name, "limit": limit, "cursor": cursor}
     return Call(method="GET", path="/v1/jobs", query=query, decode=json_of(views.JobPage))
 
@@ -140,6 +145,11 @@ def authorization() -> Call[str]:
 def grid() -> Call[views.Grid]:
     """The server that answers, and which one leads."""
     return Call(method="GET", path="/v1/grid", decode=json_of(views.Grid))
+
+
+def overview() -> Call[Overview]:
+    """Jobs, queue, workers and builds in numbers, and a quarter of an hour of them as a series."""
+    return Call(method="GET", path="/v1/overview", decode=json_of(Overview))
 
 
 def toolchains() -> Call[views.Toolchains]:
