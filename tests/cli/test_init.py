@@ -9,7 +9,7 @@ import click
 import pytest
 
 from wasmgrid.build.toolchains import LANGUAGES
-from wasmgrid.cli import jobfile
+from wasmgrid.cli import init, jobfile
 from wasmgrid.cli.main import main, root
 
 WRITTEN = sorted(set(LANGUAGES) - {"wasm"})
@@ -36,6 +36,11 @@ def test_each_line_that_is_put_aside_in_a_job_file_is_a_key_too(tmp_path: Path) 
     assert submit is not None
     assert set(tomllib.loads("\n".join(aside))) <= set(jobfile.keys(submit.params))
     assert len(aside) >= 4
+
+
+def test_there_is_no_starter_but_of_a_language() -> None:
+    written = {path.stem for path in (Path(init.__file__).with_name("starters")).glob("*.txt")}
+    assert written - {"job.toml"} <= {*LANGUAGES, "typescript"}
 
 
 @pytest.mark.parametrize("there", ["main.c", "job.toml"])
