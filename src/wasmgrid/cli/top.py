@@ -17,12 +17,12 @@ import click
 
 from wasmgrid.cli import options
 from wasmgrid.cli.connecting import client
-from wasmgrid.cli.meter import Meter
 from wasmgrid.cli.patience import AWAY
 from wasmgrid.cli.terminal import print_json, redraws, wants_colour
 from wasmgrid.cli.topframe import SORTS, Line, Look, Seen, frame
 from wasmgrid.sdk import calls
 from wasmgrid.sdk.client import Client
+from wasmgrid.sdk.meter import Meter
 from wasmgrid.sdk.views import Job
 
 if TYPE_CHECKING:  # 0.1 s to import, for what is drawn only

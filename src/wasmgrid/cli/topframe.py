@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from wasmgrid.cli import arraytext, meter
+from wasmgrid.cli import arraytext
 from wasmgrid.cli.render import running_ms
 from wasmgrid.cli.spark import bar, spark
 from wasmgrid.cli.tables import age
 from wasmgrid.cli.terminal import cut, one_line
 from wasmgrid.core.overview import Overview, Used
 from wasmgrid.core.units import format_ms
+from wasmgrid.sdk import meter
 from wasmgrid.sdk.views import Job, Worker
 
 Line = list[tuple[str, str]]
