@@ -7,6 +7,7 @@ import difflib
 import json
 import os
 import shutil
+import sys
 import time
 import tomllib
 from collections.abc import Iterator
@@ -72,7 +73,7 @@ class Page:
                 tomllib.loads(block.text)
             case "yaml":
                 yaml.safe_load(block.text)
-            case "text" if block.follows or "output" in block.notes:
+            case "text" if block.follows:
                 self._compare(block.place, "the block before", block.text, self._last)
             case language if language not in SHOWN_ONLY and not block.title:
                 raise AssertionError(f'a block of {language} is run by nobody: give it title="FILE", or say not run')
@@ -187,3 +188,6 @@ def own_grid(directory: Path) -> Iterator[Grid]:
 def furnish(directory: Path) -> None:
     """What a checkout has that pages use."""
     shutil.copytree(ROOT / "examples", directory / "examples", dirs_exist_ok=True)
+    for name in ("src", "tests", "scripts", "benchmarks"):
+        (directory / name).symlink_to(ROOT / name)
+    (directory / ".venv").symlink_to(sys.prefix)

@@ -59,12 +59,12 @@ def test_numbers_of_jobs_are_translated() -> None:
 
 def test_blocks_are_found_with_what_is_said_about_them(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    refusal = "# A\n\n<!-- not run: no -->\n```console\n$ ls\n```\n"
+    refusal = "# A\n<!-- grid: own -->\n\n<!-- not run: no -->\n```console\n$ ls\n```\n"
     file = '\n- in a list:\n\n    ```rust title="a.rs"\n    fn a() {}\n    ```\n'
     shell = "\n```console\n$ a \\\n  b\nc\n$ cat <<E\nx\nE\ny\n```\n```text\nz\n```\n\n    indented\n"
     page.write_text(refusal + file + shell)
     refused, rust, console, text = blocks(page)
-    assert (refused.line, refused.notes) == (4, {"not run": "no"})
+    assert (refused.line, refused.notes) == (5, {"not run": "no"})
     assert (rust.title, rust.text) == ("a.rs", "fn a() {}\n")
     assert [(each.command, each.shown) for each in typed(console)] == [("a \\\n  b", ["c"]), ("cat <<E\nx\nE", ["y"])]
     assert text.follows
