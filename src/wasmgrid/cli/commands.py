@@ -29,13 +29,13 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Grid": {
         "up": ("grid", "Start a grid on this machine."),
         "down": ("grid", "Stop the grid on this machine."),
+        "top": ("top", "Watch the grid: workers, queue, running jobs, rates."),
         "server": ("grid", "Start a server without a worker."),
         "worker": ("working", "Start a worker that joins a grid."),
         "builder": ("working", "Start a worker that only compiles."),
         "mcp": ("mcp", "Offer the grid to an agent as tools that run code."),
     },
     "Pool": {
-        "top": ("top", "Watch the grid: workers, queue, running jobs, rates."),
         "workers": ("pool", "List the workers."),
         "drain": ("pool", "Let workers finish what they hold, and go."),
         "cordon": ("pool", "Give workers nothing new."),

@@ -10,7 +10,7 @@ import click
 import msgspec
 from click.shell_completion import CompletionItem
 
-from wasmgrid.cli import ids, options, tables
+from wasmgrid.cli import ids, options, several, tables
 from wasmgrid.cli.connecting import client
 from wasmgrid.cli.ids import Span
 from wasmgrid.cli.terminal import one_line, print_json, print_table, say
@@ -40,7 +40,7 @@ def wasm(job: int | str, output: str | None, server: str | None) -> int:
     connection = client(server)
     shown = connection.status(ids.number(connection, job))
     if shown.module_sha256 is None:
-        raise NotFound(f"job {shown.id} has no module ({shown.state})", hint=f"wasmgrid status {shown.id}")
+        raise NotFound(f"job {shown.id} has no module ({shown.state})", hint=f"see why: wasmgrid status {shown.id}")
     if output == "-":
         connection.download(calls.module(shown.id), sys.stdout.buffer)
         return 0
@@ -93,7 +93,7 @@ def artifacts(jobs: Sequence[Span], into: str | None, index: int | None, as_json
             say(f"job {number} left no files; a program leaves them in /out")
         return 0
 
-    return ids.each(chosen, one)
+    return several.each(chosen, one)
 
 
 def _download(connection: Client, number: int, found: Sequence[Artifact], into: Path, index: int | None) -> None:

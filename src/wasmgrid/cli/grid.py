@@ -65,6 +65,7 @@ def up(detach: bool, as_json: bool, **given: Any) -> int:
         wasmgrid up
         wasmgrid up --listen 0.0.0.0 --advertise grid.example     for others, too
     """
+    _check_gpus(given["gpu_count"], given["gpus"])
     if detach:
         return _detach(given, as_json=as_json)
     worker = _arguments({key: given.pop(key) for key in _WORKER_KEYS})
@@ -90,6 +91,15 @@ def down() -> int:
     pid = stop(home)
     say(f"nothing runs in {home.path}" if pid is None else f"stopped: pid {pid} in {home.path}")
     return 0
+
+
+def _check_gpus(count: int | None, stated: tuple[str, ...]) -> None:
+    """Raise `InvalidField` where the worker could not offer these; it would fail again and again, out of sight."""
+    if count is None and not stated:
+        return
+    from wasmgrid.worker.gpus import found, offered, simulated  # noqa: PLC0415 -- most grids name none
+
+    offered(found(), simulated(stated), count)
 
 
 _WORKER_KEYS = ("cpus", "memory_mb", "disk_mb", "gpu_count", "gpus", "slots", "labels")

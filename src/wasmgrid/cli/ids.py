@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from wasmgrid.cli import completing, exits
-from wasmgrid.cli.terminal import say
-from wasmgrid.core.errors import InvalidField, JobNotFound, Unauthorized, Unreachable, WasmgridError
+from wasmgrid.cli import completing
+from wasmgrid.core.errors import InvalidField, JobNotFound
 from wasmgrid.sdk import calls
 from wasmgrid.sdk.client import Client
 
@@ -96,25 +95,6 @@ def numbers(connection: Client, spans: Iterable[Span]) -> list[int]:
             raise InvalidField(f"{first}-{last} are more than {MOST:,} jobs", hint="name fewer at once", field="id")
         found |= dict.fromkeys(range(first, last + 1))
     return list(found)
-
-
-def each(chosen: Sequence[int], act: Callable[[int], int]) -> int:
-    """`act` on each job, also where it fails for another; the exit code is that of one, or of several as `exits` says.
-
-    Where nobody answers at all, that is said once.
-    """
-    if len(chosen) == 1:
-        return act(chosen[0])
-    codes = []
-    for job in chosen:
-        try:
-            codes.append(act(job))
-        except (Unreachable, Unauthorized):
-            raise
-        except WasmgridError as error:
-            say(str(error))
-            codes.append(exits.exit_code(error))
-    return exits.of_several(codes)
 
 
 def _named(text: str) -> int | str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from wasmgrid.cli import ids, options, tables
+from wasmgrid.cli import ids, options, several, tables
 from wasmgrid.cli.connecting import client
 from wasmgrid.cli.ids import Span
 from wasmgrid.cli.terminal import print_json, print_table, say
@@ -58,7 +58,7 @@ def cancel(jobs: Sequence[Span], server: str | None) -> int:
             say(f"job {number} is {found.state}" if found is not None and done else f"job {number} is being cancelled")
         return 0
 
-    return ids.each(ids.numbers(connection, jobs), one)
+    return several.each(ids.numbers(connection, jobs), one)
 
 
 @click.command()
@@ -79,7 +79,7 @@ def why(jobs: Sequence[Span], output: str, server: str | None) -> int:
         click.echo(tables.why(msgspec.json.decode(body, type=Why)), nl=False)
         return 0
 
-    return ids.each(chosen, one)
+    return several.each(chosen, one)
 
 
 @click.command()
@@ -94,4 +94,4 @@ def delete(jobs: Sequence[Span], server: str | None) -> int:
         say(f"job {number} is forgotten")
         return 0
 
-    return ids.each(ids.numbers(connection, jobs), one)
+    return several.each(ids.numbers(connection, jobs), one)

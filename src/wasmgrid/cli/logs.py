@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import click
 
-from wasmgrid.cli import ids, options, render, taskoutput
+from wasmgrid.cli import ids, options, render, several, taskoutput
 from wasmgrid.cli.bar import Bar
 from wasmgrid.cli.connecting import client
-from wasmgrid.cli.following import Follower
+from wasmgrid.cli.following import Follower, waiting_for
 from wasmgrid.cli.ids import Span
-from wasmgrid.cli.terminal import wants_colour
+from wasmgrid.cli.terminal import say, wants_colour
 from wasmgrid.sdk import calls
 from wasmgrid.sdk.client import Client
 
@@ -31,7 +31,9 @@ def logs(jobs: Sequence[Span], follow: bool, build: bool, index: int | None, ser
     """
     connection = client(server)
     chosen = ids.numbers(connection, jobs)
-    return ids.each(chosen, lambda number: _print(connection, server, number, follow=follow, build=build, index=index))
+    return several.each(
+        chosen, lambda number: _print(connection, server, number, follow=follow, build=build, index=index)
+    )
 
 
 def _print(connection: Client, server: str | None, number: int, *, follow: bool, build: bool, index: int | None) -> int:
@@ -39,6 +41,8 @@ def _print(connection: Client, server: str | None, number: int, *, follow: bool,
     if build:
         said = connection.send(calls.diagnostics(shown.id))
         click.echo(render.diagnostics(said, colour=wants_colour(sys.stdout)), nl=False, color=True)
+        if not said.strip():
+            say(f"the compiler said nothing about job {number}")
         return 0
     follower = Follower(connection, lambda: client(server), shown.id, index=index)
     if follow:
@@ -48,4 +52,6 @@ def _print(connection: Client, server: str | None, number: int, *, follow: bool,
             taskoutput.pass_on(follower.patience, shown, bar, follow=follow)
     else:
         follower.output(follow=follow)
+    if not follow and not shown.done:
+        say(f"job {number} goes on ({waiting_for(shown)}) · follow it: wasmgrid logs -f {number}")
     return 0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import click
 import msgspec
 
-from wasmgrid.cli import options, workertable
+from wasmgrid.cli import options, several, workertable
 from wasmgrid.cli.connecting import client
 from wasmgrid.cli.terminal import Progress, print_json, print_table, say
 from wasmgrid.core.errors import TimedOutWaiting
@@ -44,12 +44,18 @@ def workers(wide: bool, output: str, server: str | None) -> int:
 def drain(workers: tuple[str, ...], wait: bool, timeout_s: float | None, server: str | None) -> int:
     """Let workers finish what they hold, take nothing more, and go."""
     connection = client(server)
-    for worker_id in workers:
+    drained: list[str] = []
+
+    def one(worker_id: str) -> int:
         found = connection.drain(worker_id)
+        drained.append(worker_id)
         say(f"{worker_id} is {found.state or 'draining'}" + (f", {_holding(found)}" if found.running else ""))
-    if wait:
-        _until_gone(connection, workers, timeout_s)
-    return 0
+        return 0
+
+    code = several.each(workers, one)
+    if wait and drained:
+        _until_gone(connection, tuple(drained), timeout_s)
+    return code
 
 
 @click.command()
@@ -69,10 +75,12 @@ def uncordon(workers: tuple[str, ...], server: str | None) -> int:
 
 
 def _each(workers: tuple[str, ...], act: Callable[[str], views.Worker], told: str) -> int:
-    for worker_id in workers:
+    def one(worker_id: str) -> int:
         act(worker_id)
         say(f"{worker_id} {told.format(id=worker_id)}")
-    return 0
+        return 0
+
+    return several.each(workers, one)
 
 
 def _until_gone(connection: Client, workers: tuple[str, ...], timeout_s: float | None) -> None:

@@ -51,7 +51,7 @@ def repro(job: int | str, output: Path | None, index: int | None, server: str | 
     connection = client(server)
     shown = _of_task(connection.status(ids.number(connection, job)), index)
     if shown.module_sha256 is None:
-        raise NotFound(f"job {shown.id} has no module ({shown.state})", hint=f"wasmgrid status {shown.id}")
+        raise NotFound(f"job {shown.id} has no module ({shown.state})", hint=f"see why: wasmgrid status {shown.id}")
     folder = output or Path(f"repro-{shown.id}")
     if folder.exists():
         raise InvalidPath(f"{folder} is there already", hint="name another: -o DIR", field="output")

@@ -12,7 +12,8 @@ import click
 import msgspec
 
 from wasmgrid.cli import arrayflags
-from wasmgrid.core.errors import LanguageUnknown
+from wasmgrid.core.digest import is_sha256
+from wasmgrid.core.errors import InvalidPath, LanguageUnknown
 from wasmgrid.core.job import Base64
 from wasmgrid.core.limits import Ceiling
 from wasmgrid.sdk import packing, prepare
@@ -72,6 +73,8 @@ def changes(old: Spec, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
 def program_of(named: str, language: str | None) -> dict[str, Any]:
     """The program as `prepare.job` takes it: its name, or what standard input holds under a name that fits."""
     if named != "-":
+        if not Path(named).exists() and not is_sha256(named):
+            raise InvalidPath(f"there is no {named}", hint=_near(Path(named)), field="source")
         return {"program": named}
     if sys.stdin.isatty():
         click.echo("type the program, then Ctrl-D", err=True)
@@ -83,6 +86,18 @@ def variables(texts: Iterable[str]) -> dict[str, str]:
     """`K=V`, or this shell's value of `K`."""
     pairs = (text.partition("=") for text in texts)
     return {name: value if equals else os.environ.get(name, "") for name, equals, value in pairs}
+
+
+def _near(path: Path) -> str:
+    """What may have been meant by a path where nothing is."""
+    import difflib  # noqa: PLC0415 -- only a typing error needs it
+
+    try:
+        there = [each.name for each in path.parent.iterdir()]
+    except OSError:
+        return f"there is no directory {path.parent} either"
+    near = difflib.get_close_matches(path.name, there, n=1)
+    return f"did you mean {path.with_name(near[0])}?" if near else "write a first one: wasmgrid init"
 
 
 def _suffix(data: bytes, language: str | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from wasmgrid.cli import exits, ids, options, render, requesting
+from wasmgrid.cli import exits, ids, options, render, requesting, several
 from wasmgrid.cli.connecting import client
 from wasmgrid.cli.ids import Span
 from wasmgrid.cli.jobflags import changes
@@ -73,7 +73,7 @@ def rerun(
         say(render.running(started[-1].id)) if not detach else click.echo(started[-1].id)
         return 0
 
-    code = ids.each(ids.numbers(connection, jobs), again)
+    code = several.each(ids.numbers(connection, jobs), again)
     if detach:
         return code
     return exits.of_several([code, *(watch(server, connection, job, as_json=as_json, quiet=quiet) for job in started)])

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 import msgspec
 
-from wasmgrid.cli import ending, ids, options, render, statuswatch, tables, watching
+from wasmgrid.cli import ending, ids, options, render, several, statuswatch, tables, watching
 from wasmgrid.cli.connecting import client
 from wasmgrid.cli.following import Follower
 from wasmgrid.cli.ids import Span
@@ -38,10 +38,10 @@ def status(jobs: Sequence[Span], watch: bool, output: str, server: str | None) -
         return statuswatch.until_finished(connection, lambda: client(server), chosen, output=output)
     if output == options.WIDE:
         found: list[Job] = []
-        code = ids.each(chosen, lambda number: found.append(connection.status(number)) or 0)  # type: ignore[func-returns-value]
+        code = several.each(chosen, lambda number: found.append(connection.status(number)) or 0)  # type: ignore[func-returns-value]
         print_table(tables.jobs_wide(found, now=datetime.now(UTC)))
         return code
-    return ids.each(chosen, lambda number: _show(connection, number, output))
+    return several.each(chosen, lambda number: _show(connection, number, output))
 
 
 def _show(connection: Client, number: int, output: str) -> int:
@@ -84,7 +84,7 @@ def wait(jobs: Sequence[Span], timeout: float | None, output: str, server: str |
             print_table(tables.jobs_wide([finished], now=datetime.now(UTC)))
         return ending.tell(finished, follower.patience.client)
 
-    return ids.each(chosen, one)
+    return several.each(chosen, one)
 
 
 def _live_head(connection: Client, job: Job) -> bytes:

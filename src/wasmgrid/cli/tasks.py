@@ -41,7 +41,10 @@ def tasks(
         return print_json(body)
     page = msgspec.json.decode(body, type=TaskPage)
     print_table(tables.tasks(page.tasks, wide=output == options.WIDE))
-    if page.next_cursor is not None and len(page.tasks) == limit:
+    if not page.tasks and cursor is None:
+        which = "such task of" if failed or outcome else "task of"
+        say(f"no {which} job {number} has ended · how it is: wasmgrid status {number}")
+    elif page.next_cursor is not None and len(page.tasks) == limit:
         say(f"there are more: --cursor {page.next_cursor} · all of them: wasmgrid results {number}")
     return 0
 

@@ -199,7 +199,9 @@ class Service:
             array = row.spec.array or "0"
             shown = array if len(array) <= SHOWN_ARRAY else f"{array[:SHOWN_ARRAY]}..."
             raise NotFound(
-                f"job {row.id} has no task {index}", hint=f"its tasks: {shown} · which one: ?index=", field="index"
+                f"job {row.id} has no task {index}",
+                hint=f"its tasks: {shown} · see them: wasmgrid tasks {row.id}",
+                field="index",
             )
         return result
 
