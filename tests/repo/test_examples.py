@@ -16,15 +16,14 @@ from tests.e2e.grid import WASMGRID, Grid
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 SUFFIXES = {".rs": "rust", ".c": "c", ".cpp": "cpp", ".go": "go", ".zig": "zig", ".wat": "wat", "": "rust"}
-SUFFIXES |= {".py": "python", ".js": "javascript", ".ts": "typescript"}
+SUFFIXES |= {".py": "python", ".js": "javascript", ".ts": "typescript", ".toml": "cpp"}
 EXIT_CODES = {"broken.rs": 126}
 
 
 def shown() -> dict[str, str]:
     """Command -> the stdout that the page shows below it."""
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^    \$ wasmgrid (.+)\n((?:    .*\n)*)", page, re.MULTILINE)
-    return {command: re.sub(r"^    ", "", output, flags=re.MULTILINE) for command, output in blocks}
+    return dict(re.findall(r"^```console\n\$ wasmgrid (.+)\n((?:.*\n)*?)```$", page, re.MULTILINE))
 
 
 def typed(grid: Grid, *words: str) -> subprocess.CompletedProcess[str]:
