@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from tests.conformance.samples import (
     MODULE,
+    NOW,
     TENANT,
     building_job,
     built,
@@ -28,9 +29,23 @@ from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import OutcomeKind, exited
 from wasmgrid.store import Store, prepared, sqlite
 from wasmgrid.store.postgres_blobs import RowBlobs
-from wasmgrid.store.rows import PrunePolicy
+from wasmgrid.store.rows import JobQuery, JobSort, PrunePolicy
 
 Seen = list[tuple[str, Any]]
+
+_ALL = frozenset(JobState)
+LISTS = [
+    JobQuery(),
+    JobQuery(states=_ALL, after=(100, 0), since=NOW, until=NOW),
+    JobQuery(sort=JobSort.OLDEST, after=(1, 0)),
+    JobQuery(sort=JobSort.FINISHED),
+    JobQuery(sort=JobSort.FINISHED, after=(100, 10**18), states=_ALL, search="rust", worker="w1"),
+    JobQuery(name="hell"),
+    JobQuery(search="7", states=_ALL),
+    JobQuery(language="rust", states=frozenset({JobState.QUEUED}), sort=JobSort.OLDEST),
+    JobQuery(worker="w1"),
+    JobQuery(ids=frozenset({1, 2, 3})),
+]
 
 
 def watch(store: Store, patch: pytest.MonkeyPatch) -> Seen:
@@ -74,6 +89,8 @@ async def ask_everything(store: Store) -> None:
         for name in (None, "hello"):
             await store.jobs(TENANT, states=states, name=name, before_id=100)
             await store.jobs(TENANT, states=states, name=name)
+    for asked in LISTS:
+        await store.list_jobs(TENANT, asked)
     await store.job(TENANT, job_id)
     await store.latest_id(TENANT)
     await store.jobs_by_state(TENANT)

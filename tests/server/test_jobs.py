@@ -96,7 +96,7 @@ def test_pages_go_through_all_jobs_once(tmp_path: Path) -> None:
             odd = (await grid.http.get("/v1/jobs", params={"name": "odd"})).json()["jobs"]
             assert [job["id"] for job in odd] == [6, 4, 2]
             none = (await grid.http.get("/v1/jobs", params={"state": "failed"})).json()
-            assert none == {"jobs": [], "next_cursor": None}
+            assert none == {"jobs": [], "next_cursor": None, "cut": False}
 
     asyncio.run(story())
 

@@ -160,6 +160,10 @@ class Control:
         """The toolchains of the workers that are there, a ready one before the same to be installed."""
         return await self._ask(questions.Toolchains())
 
+    async def running(self, worker_id: str | None = None) -> list[int]:
+        """The jobs that run, at one worker or at any."""
+        return await self._ask(questions.Running(worker_id))
+
     async def overview(self, points: int) -> LeaderOverview:
         """The whole grid at one glance, with so many of the newest points of its series."""
         return await self._ask(questions.Overview(points))

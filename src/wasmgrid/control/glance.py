@@ -46,11 +46,12 @@ def workers(state: State) -> WorkersView:
     )
 
 
-def running_jobs(state: State) -> int:
-    """How many jobs run: among those of which a worker holds a task, for all may be a million."""
-    chunks = (chunk for lease in state.leases.all() for chunk in state.chunks.held_by(lease.info.id))
+def running_jobs(state: State, worker_id: str | None = None) -> list[int]:
+    """The jobs that run (there): among those of which a worker holds a task, for all may be a million."""
+    workers = [lease.info.id for lease in state.leases.all()] if worker_id is None else [worker_id]
+    chunks = (chunk for worker in workers for chunk in state.chunks.held_by(worker))
     held = {chunk.id for chunk in chunks if chunk.kind == "run"}
-    return sum(1 for job_id in held if job_id in state.jobs and state.jobs[job_id].state is JobState.RUNNING)
+    return [job_id for job_id in held if job_id in state.jobs and state.jobs[job_id].state is JobState.RUNNING]
 
 
 def _used(state: State) -> dict[str, int]:

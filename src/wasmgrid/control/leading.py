@@ -177,10 +177,14 @@ class Leading:
         """What a person should know at once: that nobody here could ever run this."""
         return views.submission_warnings(self.state, spec)
 
+    def running(self, worker_id: str | None) -> list[int]:
+        """The jobs that run, at one worker or at any."""
+        return glance.running_jobs(self.state, worker_id)
+
     def overview(self, points: int) -> LeaderOverview:
         """The whole grid at one glance, with so many of the newest points of its series."""
         return LeaderOverview(
-            running_jobs=glance.running_jobs(self.state),
+            running_jobs=len(glance.running_jobs(self.state)),
             queue=glance.queue(self.state, self._unbuilt, time.monotonic()),
             workers=glance.workers(self.state),
             success_rate=self._meter.success_rate(),

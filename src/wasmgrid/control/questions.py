@@ -98,6 +98,17 @@ class Warnings(Question[list[str]], frozen=True, tag="warnings"):
         return leading.submission_warnings(self.spec)
 
 
+class Running(Question[list[int]], frozen=True, tag="running"):
+    """Which jobs run; at this worker, where one is named."""
+
+    worker_id: str | None
+    answers: ClassVar = msgspec.msgpack.Decoder(list[int])
+
+    def of(self, leading: Leading) -> list[int]:
+        """Their numbers."""
+        return leading.running(self.worker_id)
+
+
 class Overview(Question[LeaderOverview], frozen=True, tag="overview"):
     """The whole grid at one glance."""
 
@@ -156,7 +167,7 @@ class Part(msgspec.Struct, frozen=True):
     parts: int = 1
 
 
-AnyQuestion = Lives | WhyNot | Workers | Toolchains | Warnings | Overview | Act | Leads | ModulesPruned | More
+AnyQuestion = Lives | WhyNot | Workers | Toolchains | Warnings | Running | Overview | Act | Leads | ModulesPruned | More
 
 PART_BYTES = FRAME_BYTES
 KEPT_ANSWERS = 32

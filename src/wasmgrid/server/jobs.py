@@ -11,30 +11,29 @@ from litestar.connection import Request
 from litestar.params import QueryParameter
 from litestar.response import Response
 
-from wasmgrid.core.errors import InvalidField
 from wasmgrid.core.job import JobSpec, JobView
-from wasmgrid.core.lifecycle import FINISHED, JobState
-from wasmgrid.protocol.events import LiveJob
-from wasmgrid.server import strict_json
+from wasmgrid.server import joblist, strict_json
 from wasmgrid.server.bodies import media_type
 from wasmgrid.server.openapi import also, problems
 from wasmgrid.server.service import JobRef, Service, Svc, clamp_wait
 from wasmgrid.server.submission import THREAD_BYTES
 from wasmgrid.server.views import without_output
-from wasmgrid.store.rows import JobRow
+from wasmgrid.store.rows import JobQuery
 
 MAX_PAGE = 200
-_OPEN = frozenset({JobState.BUILDING, JobState.QUEUED})  # which of these run is not in the store
-PAGES_AT_ONCE = 20  # of rows that are looked at for one page of an answer
 
 Wait = Annotated[float | None, QueryParameter(description="seconds to wait for the job's end, at most 60")]
 
 
 class JobPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some jobs, newest first, without their output. `next_cursor` asks for the ones before them; None: no more."""
+    """Some jobs, in the order asked for, without their output. `next_cursor` asks for those after them; None: no more.
+
+    `cut`: a search took too long for one answer and goes on at `next_cursor`, whether or not something was found.
+    """
 
     jobs: list[JobView]
     next_cursor: str | None
+    cut: bool = False
 
 
 @post("/", summary="Submit a job", responses=problems(400, 408, 409, 413, 422, 503) | also(200, JobView))
@@ -65,13 +64,39 @@ async def list_jobs(
     service: Svc,
     states: Annotated[list[str] | None, QueryParameter(name="state", description="only these; may be repeated")] = None,
     name: Annotated[str | None, QueryParameter(max_length=200, description="a part of the name")] = None,
+    search: Annotated[
+        str | None, QueryParameter(max_length=200, description="a number, a part of the name, or a language")
+    ] = None,
+    language: Annotated[str | None, QueryParameter(max_length=40, description="of the source: rust, c, ...")] = None,
+    worker: Annotated[
+        str | None, QueryParameter(max_length=80, description="it has the job now, or gave its first result")
+    ] = None,
+    since: Annotated[str | None, QueryParameter(description="submitted then or later: RFC 3339")] = None,
+    until: Annotated[str | None, QueryParameter(description="submitted before then: RFC 3339")] = None,
+    sort: Annotated[str, QueryParameter(description="newest, oldest, or finished: what ended last first")] = "newest",
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)] = 20,
     cursor: Annotated[str | None, QueryParameter(description="`next_cursor` of the page before")] = None,
 ) -> JobPage:
-    """Newest first. A page may be short although there are more: what counts is `next_cursor`."""
-    found, before = await _page(service, frozenset(map(_parse_state, states or ())), name, _parse_cursor(cursor), limit)
-    views = await asyncio.gather(*(service.view_with(row, live, sampled=False) for row, live in found))
-    return JobPage(jobs=[without_output(view) for view in views], next_cursor=None if before is None else str(before))
+    """Newest first. A page may be short although there are more: what counts is `next_cursor`.
+
+    A search that takes longer than about a second is `cut`: it goes on with `next_cursor`.
+    """
+    asked = JobQuery(
+        name=name or None,
+        search=search or None,
+        language=language or None,
+        worker=worker or None,
+        since=joblist.parse_time(since, "since"),
+        until=joblist.parse_time(until, "until"),
+        sort=joblist.parse_sort(sort),
+        after=joblist.parse_cursor(cursor),
+        limit=limit,
+    )
+    found = await joblist.page(service, frozenset(map(joblist.parse_state, states or ())), asked)
+    views = await asyncio.gather(*(service.view_with(row, live, sampled=False) for row, live in found.jobs))
+    return JobPage(
+        jobs=[without_output(view) for view in views], next_cursor=joblist.format_cursor(found.after), cut=found.cut
+    )
 
 
 @get("/{job:str}", summary="One job", responses=problems(404, 422))
@@ -97,43 +122,6 @@ async def _decode(body: bytes) -> JobSpec:
     if len(body) > THREAD_BYTES:
         return await asyncio.to_thread(strict_json.decode, body, JobSpec)
     return strict_json.decode(body, JobSpec)
-
-
-async def _page(
-    service: Service, states: frozenset[JobState], name: str | None, before: int | None, limit: int
-) -> tuple[list[tuple[JobRow, LiveJob | None]], int | None]:
-    """(rows, where to go on). Which jobs run is in the leader's memory: unfinished ones are searched for them."""
-    kept = states - {JobState.RUNNING} | (_OPEN if JobState.RUNNING in states else frozenset())
-    found: list[tuple[JobRow, LiveJob | None]] = []
-    for _ in range(PAGES_AT_ONCE):
-        page = await service.store.jobs(service.tenant, states=kept, name=name, before_id=before, limit=limit + 1)
-        lives = await service.control.lives([row.id for row in page if row.state not in FINISHED])
-        for row in page:
-            if len(found) == limit:
-                return found, before
-            before, live = row.id, lives.get(row.id)
-            if not states or (row.state if live is None else live.state) in states:
-                found.append((row, live))
-        if len(page) <= limit:
-            return found, None
-    return found, before
-
-
-def _parse_state(text: str) -> JobState:
-    try:
-        return JobState(text)
-    except ValueError:
-        raise InvalidField(f"{text[:40]!r} is no state", hint=f"one of {', '.join(JobState)}", field="state") from None
-
-
-def _parse_cursor(cursor: str | None) -> int | None:
-    if cursor is None or cursor == "":
-        return None
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20):
-        raise InvalidField(
-            "cursor is not one of this list's", hint="give next_cursor of the page before", field="cursor"
-        )
-    return int(cursor)
 
 
 router = Router(path="/v1/jobs", route_handlers=[submit, list_jobs, show, cancel, forget], tags=["jobs"])

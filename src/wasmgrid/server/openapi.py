@@ -92,7 +92,7 @@ _BODIES: dict[tuple[str, str], dict[str, Any]] = {
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "state": {"type": "array", "items": {"enum": [*JobState]}},
-    "cursor": {"type": "string", "pattern": "^[0-9]{1,18}$"},
+    "cursor": {"type": "string", "pattern": "^[0-9]{1,18}(-[0-9]{1,18})?$"},
 }
 
 

@@ -54,7 +54,15 @@ class _Kept(msgspec.Struct, array_like=True, frozen=True):
     values: bytes = b""
 
 
+class _Whose(msgspec.Struct, array_like=True, frozen=True):
+    """The head of it; what follows is not looked at."""
+
+    attempt: int
+    worker_id: str
+
+
 _decode = msgspec.msgpack.Decoder(_Kept).decode
+_decode_whose = msgspec.msgpack.Decoder(_Whose).decode
 _decode_map = msgspec.msgpack.Decoder(TaskResult).decode
 
 
@@ -120,6 +128,11 @@ def unpack_tasks(packed: bytes, job_id: int, index: int, count: int, *, after: i
 def stats_of(packed: bytes) -> Stats:
     """What a row's task cost."""
     return _decode_map(packed).stats if packed[0] in _MAP else _stats(_decode(packed).stats)
+
+
+def worker_of(packed: bytes) -> str:
+    """The worker that gave a row's result."""
+    return _decode_map(packed).worker_id if packed[0] in _MAP else _decode_whose(packed).worker_id
 
 
 def _one(kept: _Kept, job_id: int, index: int, value: str | None) -> TaskResult:

@@ -77,7 +77,7 @@ def job(connection: sa.Connection, tenant: str, job_id: int) -> JobRow:
     if 0 < job_id <= LARGEST_ID:
         row = connection.execute(_job, {"tenant": tenant, "job_id": job_id}).first()
         if row is not None:
-            return _job_row(row)
+            return job_row(row)
     raise no_such_job(connection, tenant, job_id)
 
 
@@ -118,7 +118,7 @@ def listed(
     # One page per state, each in the order of its index, is what stays fast where a state is rare.
     ids = sa.union_all(*pages) if len(pages) > 1 else pages[0]
     query = sa.select(jobs).where(jobs.c.id.in_(ids)).order_by(jobs.c.id.desc()).limit(limit)
-    return [_job_row(row) for row in connection.execute(query)]
+    return [job_row(row) for row in connection.execute(query)]
 
 
 def unfinished(
@@ -204,7 +204,8 @@ def _ids(
     return sa.select(found.c.id)
 
 
-def _job_row(row: sa.Row[Any]) -> JobRow:
+def job_row(row: sa.Row[Any]) -> JobRow:
+    """A row of `jobs` as other stages see it."""
     return JobRow(
         id=row.id,
         tenant=row.tenant,

@@ -11,7 +11,7 @@ from wasmgrid.core.job import Stats, TaskResult
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.core.ranges import Run
-from wasmgrid.store import builds, grid, queries, sweep, tasks
+from wasmgrid.store import builds, grid, listing, queries, sweep, tasks
 from wasmgrid.store.database import Database
 from wasmgrid.store.leadership import Leaderships
 from wasmgrid.store.readers import Readers
@@ -20,7 +20,9 @@ from wasmgrid.store.rows import (
     BuildRow,
     CredentialRow,
     EndedAttempt,
+    JobQuery,
     JobRow,
+    JobsPage,
     Leadership,
     ModuleRow,
     OpenJob,
@@ -72,6 +74,10 @@ class Reads:
         """
         listed = partial(queries.listed, tenant=tenant, states=states, name=name, before_id=before_id, limit=limit)
         return await self._readers.run(listed)
+
+    async def list_jobs(self, tenant: str, asked: JobQuery) -> JobsPage:
+        """A page of a tenant's jobs; it takes about a second at the longest, however many there are."""
+        return await self._readers.run(partial(listing.listed, tenant=tenant, asked=asked))
 
     async def unfinished(self, *, after_id: int = 0, limit: int = 1000) -> list[OpenJob]:
         """Every tenant's unfinished jobs above `after_id`, oldest first."""

@@ -134,6 +134,52 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+Position = tuple[int, int]
+"""Where a list goes on: after the job of this number, which ended then (microseconds; 0 where that does not matter)."""
+
+
+class JobSort(StrEnum):
+    """The orders that an index has: by number, or by when jobs ended, the last one first."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    FINISHED = "finished"
+
+
+class JobQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs, in which order. All that is given must hold; texts are taken literally, whatever the case of ASCII.
+
+    `states` are those that are kept (an unfinished job is building or queued). `name` is a part of it; `search` that,
+    the language or the number. `since` (from then on) and `until` (before then) are of the submission. `worker`: where
+    its first result came from; `running` are jobs that count as its own, because it has them now. `ids`: of these
+    alone. `after` is where the page before ended.
+    """
+
+    states: frozenset[JobState] = frozenset()
+    name: str | None = None
+    search: str | None = None
+    language: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    worker: str | None = None
+    running: frozenset[int] = frozenset()
+    ids: frozenset[int] | None = None
+    sort: JobSort = JobSort.NEWEST
+    after: Position | None = None
+    limit: int = 100
+
+
+class JobsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs in order; `after` is where to go on (None: there are no more).
+
+    `cut`: the time for one look was over, so there may be more of them sooner than the page is full.
+    """
+
+    jobs: list[JobRow]
+    after: Position | None
+    cut: bool = False
+
+
 class BuildState(StrEnum):
     """pending -> done | failed. A build that was rejected (no fault of its source) stays pending."""
 

@@ -77,6 +77,7 @@ jobs = sa.Table(
     sa.Column("id", Id, primary_key=True, autoincrement=True),
     sa.Column("tenant", Words, nullable=False),
     sa.Column("name", Words, nullable=False),
+    sa.Column("language", sa.Text),  # of its source
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("spec", sa.LargeBinary, nullable=False),
     sa.Column("task_count", sa.Integer, nullable=False),
@@ -92,9 +93,9 @@ jobs = sa.Table(
     sa.Column("message", Words, nullable=False),
     # Its spec and the blobs that it names; once it is finished, those of its results as well.
     sa.Column("bytes", sa.BigInteger, nullable=False),
-    # A tenant's jobs, newest first, by name, by state. The name is in them so that a search reads no spec.
-    sa.Index("jobs_by_tenant", "tenant", "id", "name"),
-    sa.Index("jobs_by_state", "tenant", "state", "id", "name"),
+    # A tenant's jobs by number and by state. What is searched for is in them, so that a search reads no spec.
+    sa.Index("jobs_by_tenant", "tenant", "id", "name", "language"),
+    sa.Index("jobs_by_state", "tenant", "state", "id", "name", "language"),
     _where(
         "jobs_by_idempotency_key", "tenant", "idempotency_key", condition="idempotency_key IS NOT NULL", unique=True
     ),

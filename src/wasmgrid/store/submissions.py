@@ -28,7 +28,10 @@ class Checked(msgspec.Struct, frozen=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 
-_JOB = ("id", "tenant", "name", "state", "spec", "task_count", "module_sha256", "idempotency_key", "request_sha256")
+_JOB = (
+    *("id", "tenant", "name", "language", "state", "spec", "task_count"),
+    *("module_sha256", "idempotency_key", "request_sha256"),
+)
 _TALLY = ("job_id", "tenant", "end_index", "last_seq", "succeeded", "failed", "cancelled", "bytes")
 
 _find_key = sa.select(jobs.c.id, jobs.c.request_sha256, jobs.c.submitted_at).where(
@@ -162,6 +165,7 @@ def _row(job_id: int, given: Checked, blob_bytes: int, now: int) -> tuple[object
         job_id,
         plain(new.tenant),
         plain(new.spec.name),
+        new.spec.source.language if new.spec.source is not None else None,
         new.state.value,
         given.spec,
         new.task_count,
