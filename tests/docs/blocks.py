@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```[ ]*$", re.MULTILINE | re.DOTALL)
-COMMENT = re.compile(r"<!-- (not run|stays): ((?:(?!-->).)+) -->\s*\Z", re.DOTALL)
+COMMENT = re.compile(r"<!-- (not run|stays|differs): ((?:(?!-->).)+) -->\s*\Z", re.DOTALL)
 INDENTED = re.compile(r"(?:\A|\n[ ]*\n)((?: {4}|\t)[^\n]+)")
 
 
