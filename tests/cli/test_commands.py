@@ -165,7 +165,8 @@ def test_a_full_disk_behind_stdout_is_told() -> None:
             [sys.executable, "-m", "wasmgrid", "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert done.returncode == 125
-    assert done.stderr == "error[os]: [Errno 28] No space left on device\n"
+    said = "what was to be printed is lost: No space left on device · free some space, or send it elsewhere"
+    assert done.stderr == f"error[os]: {said}\n"
 
 
 @pytest.mark.parametrize("command", [["--help"], ["status", "last"]])

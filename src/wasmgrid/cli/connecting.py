@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -59,5 +61,14 @@ def submitted(connection: Client, request: Prepared) -> Job:
     """The request as a job; what the server lacks of its bytes is uploaded, with a bar where that takes a while."""
     from wasmgrid.cli.transfer import Transfer  # noqa: PLC0415 -- most commands send nothing
 
-    with Transfer("uploading", sum(blob.size for blob in request.blobs.values())) as transfer:
+    with Transfer("uploading", sum(blob.size for blob in request.blobs.values())) as transfer, _told_where_to_look():
         return connection.submit_spec(request.spec, transfer.uploaded(request.blobs))
+
+
+@contextlib.contextmanager
+def _told_where_to_look() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("interrupted: whether the job was taken is told by: wasmgrid jobs -n 1")
+        raise

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 from click.shell_completion import CompletionItem
 
 from wasmgrid import __version__
-from wasmgrid.cli import exits
+from wasmgrid.cli import encodings, exits
 from wasmgrid.cli.commands import COMMANDS, GROUPS
 from wasmgrid.cli.terminal import say
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.sdk.views import WASMGRID_FAILED
 
 COMPLETING = "_WASMGRID_COMPLETE"  # set by what `wasmgrid completion` prints
+
+
+class _ReaderGoneError(Exception):
+    """Nobody reads what is printed any more."""
 
 
 class Commands(click.Group):
@@ -56,6 +61,13 @@ class Commands(click.Group):
             hint = f" Did you mean {near[0]}?" if near else " All commands: wasmgrid --help"
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """The command; that its reader went away is told apart from what click makes of it, exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGoneError from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The help of all commands, without importing any."""
@@ -95,11 +107,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exits.exit_code(error)
     except (click.Abort, KeyboardInterrupt):
         return exits.INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, _ReaderGoneError):
         _give_up(sys.stdout)
         return exits.BROKEN_PIPE
     except OSError as error:  # a full disk behind stdout, a file that may not be read
-        say(f"error[os]: {error}")
+        say(f"error[os]: {_told(error)}")
         _give_up(sys.stdout)
         return WASMGRID_FAILED
     return result if isinstance(result, int) else 0
@@ -123,7 +135,16 @@ def _prepare_streams() -> None:
         if stream is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 -- until the end
         elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=encodings.PLAIN)
+
+
+def _told(error: OSError) -> str:
+    """What the system said, and of what; without a name it is what was to be printed."""
+    what = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{error.filename}: {what}"
+    full = " · free some space, or send it elsewhere" if error.errno == errno.ENOSPC else ""
+    return f"what was to be printed is lost: {what}{full}"
 
 
 def _give_up(stream: TextIO) -> None:

@@ -12,7 +12,7 @@ from wasmgrid.cli import ending, ids, options, render, several, statuswatch, tab
 from wasmgrid.cli.connecting import client
 from wasmgrid.cli.following import Follower
 from wasmgrid.cli.ids import Span
-from wasmgrid.cli.terminal import print_json, print_table
+from wasmgrid.cli.terminal import print_json, print_table, say
 from wasmgrid.core.errors import TimedOutWaiting, WasmgridError
 from wasmgrid.sdk import calls
 from wasmgrid.sdk.client import Client
@@ -75,8 +75,12 @@ def wait(jobs: Sequence[Span], timeout: float | None, output: str, server: str |
                 hint = f"why: wasmgrid why {number}"
                 raise TimedOutWaiting(f"job {number} is {left.state} after {timeout:g} s", hint=hint)
         follower = Follower(connection, lambda: client(server), number)
-        watching.until_done(follower.patience, connection.status(number), drawn=output != options.JSON)
-        body = follower.finished()
+        try:
+            watching.until_done(follower.patience, connection.status(number), drawn=output != options.JSON)
+            body = follower.finished()
+        except KeyboardInterrupt:
+            say(f"job {number} goes on · wait again: wasmgrid wait {number} · end it: wasmgrid cancel {number}")
+            raise
         if output == options.JSON:
             print_json(body)
         finished = msgspec.json.decode(body, type=Job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -77,7 +78,12 @@ def submit(program: str, server: str | None, as_json: bool, **given: Any) -> int
     _warn(job)
     if as_json:
         return _print_job(connection, job)
-    click.echo(job.id)
+    try:
+        click.echo(job.id)
+        sys.stdout.flush()
+    except OSError:
+        say(f"job {job.id} was submitted")
+        raise
     return 0
 
 

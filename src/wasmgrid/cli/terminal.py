@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import shutil
 import sys
@@ -140,8 +141,9 @@ def cut(line: str, columns: int) -> str:
 
 def say(text: str) -> None:
     """One line for the person, on stderr."""
-    sys.stderr.write(one_line(text) + "\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # where nothing can be said, the exit code still says something
+        sys.stderr.write(one_line(text) + "\n")
+        sys.stderr.flush()
 
 
 def print_json(body: bytes) -> int:

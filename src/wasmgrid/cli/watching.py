@@ -30,6 +30,11 @@ def watch(server: str | None, connection: Client, job: Job, *, as_json: bool, qu
         return follow(server, connection, job, as_json=as_json, quiet=quiet)
     except KeyboardInterrupt:
         return _interrupted(server, job.id)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        say(f"job {job.id} goes on · come back: wasmgrid logs -f {job.id}")
+        raise
 
 
 def follow(server: str | None, connection: Client, job: Job, *, as_json: bool = False, quiet: bool = False) -> int:
