@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -75,10 +76,15 @@ def test_any_last_event_id_is_one_or_none(text: str) -> None:
 def test_no_headers_but_the_right_ones_pass_the_gate(headers: list[tuple[bytes, bytes]]) -> None:
     async def nothing(*_: object) -> None: ...
 
-    gate = Gate(nothing, token=TOKEN, allowed_hosts=["127.0.0.1"], on_activity=lambda: None)
+    class NoSessions:
+        async def holds(self, cookies: str) -> bool:
+            return False
+
+    sessions: Any = NoSessions()
+    gate = Gate(nothing, token=TOKEN, sessions=sessions, allowed_hosts=["127.0.0.1"], on_activity=lambda: None)
     right = AUTHORISED["Authorization"].encode()
-    scope: Any = {"type": "http", "path": "/v1/jobs", "headers": headers}
+    scope: Any = {"type": "http", "method": "GET", "path": "/v1/jobs", "headers": headers}
     if (b"authorization", right) not in headers or (b"host", b"127.0.0.1") not in headers:
-        assert gate._refusal(scope) is not None
+        assert asyncio.run(gate._refusal(scope)) is not None
     good = [(b"host", b"127.0.0.1:3030"), (b"authorization", right)]
-    assert gate._refusal(scope | {"headers": good}) is None
+    assert asyncio.run(gate._refusal(scope | {"headers": good})) is None

@@ -30,6 +30,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "up": ("grid", "Start a grid on this machine."),
         "down": ("grid", "Stop the grid on this machine."),
         "top": ("top", "Watch the grid: workers, queue, running jobs, rates."),
+        "dashboard": ("dashboard", "Sign a browser in to the dashboard."),
         "server": ("grid", "Start a server without a worker."),
         "worker": ("working", "Start a worker that joins a grid."),
         "builder": ("working", "Start a worker that only compiles."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import msgspec
 from wasmgrid.cli import options
 from wasmgrid.cli.terminal import print_json, say
 from wasmgrid.cli.working import NATS_VARIABLE, capacity_flags
+from wasmgrid.core.errors import WasmgridError
 from wasmgrid.home import Home
 
 STORE_VARIABLE = "WASMGRID_STORE"
@@ -127,7 +130,20 @@ def _detach(given: dict[str, Any], *, as_json: bool) -> int:
     say(f"grid ready at {endpoint.url} · pid {endpoint.pid} · home {home} · log {log} · stop: wasmgrid down")
     if given["listen"] is not None:
         say("other machines join it with the line that is printed by: wasmgrid join-command")
+    _say_dashboard()
     return 0
+
+
+def _say_dashboard() -> None:
+    """A link that signs a browser in, where somebody looks on."""
+    from wasmgrid.cli.dashboard import link_of  # noqa: PLC0415 -- only --detach asks a server
+    from wasmgrid.sdk.client import Client  # noqa: PLC0415
+    from wasmgrid.server.dashboard.announcing import is_watched  # noqa: PLC0415
+
+    if not is_watched(sys.stderr):
+        return
+    with contextlib.suppress(WasmgridError), Client() as connection:
+        say(f"dashboard: {link_of(connection)} · signs one browser in; another: wasmgrid dashboard")
 
 
 def _arguments(given: dict[str, Any]) -> list[str]:

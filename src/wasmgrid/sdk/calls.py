@@ -162,6 +162,16 @@ def version() -> Call[views.Version]:
     return Call(method="GET", path="/v1/version", decode=json_of(views.Version))
 
 
+def make_sign_in() -> Call[views.SignInLink]:
+    """A link that signs one browser in to the dashboard, once."""
+    return Call(method="POST", path="/v1/sign-ins", decode=json_of(views.SignInLink))
+
+
+def end_sign_ins() -> Call[views.SignedOut]:
+    """Sign every browser out, and void every link."""
+    return Call(method="DELETE", path="/v1/sign-ins", decode=json_of(views.SignedOut))
+
+
 def ready() -> Call[None]:
     """Answers where the server is ready for work, else fails."""
     return Call(method="GET", path="/readyz", decode=lambda _: None)

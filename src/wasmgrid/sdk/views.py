@@ -278,6 +278,19 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
 
 
+class SignInLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A link that signs a browser in, once, within `lasts_s`; `path` is below the server's URL."""
+
+    path: str = ""
+    lasts_s: float = 0.0
+
+
+class SignedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """How many sessions and unused links were ended."""
+
+    ended: int = 0
+
+
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     """What went, or would go. `bytes` are those of the files."""
 

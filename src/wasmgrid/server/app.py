@@ -15,6 +15,8 @@ from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.limits import Ceiling
 from wasmgrid.server import batch, blobs_in, grid, job_files, jobs, logs, openapi, pool, problems, tasks, waiting
 from wasmgrid.server.admission import Admission
+from wasmgrid.server.dashboard import data, pages, sign_in
+from wasmgrid.server.dashboard.sessions import Sessions
 from wasmgrid.server.direct import Direct
 from wasmgrid.server.guards import Gate
 from wasmgrid.server.headers import SAFE
@@ -53,6 +55,7 @@ def create_app(
         control=control,
         home=home,
         admission=admission,
+        sessions=Sessions(store, token),
         ceiling=ceiling,
         modules=Modules(store, ceiling),
         tails=Tails(control),
@@ -70,6 +73,11 @@ def create_app(
             grid.router,
             pool.router,
             *grid.health,
+            *sign_in.links,
+            sign_in.router,
+            pages.router,
+            data.router,
+            data.jobs_router,
         ],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False, use_cache=True)},
         exception_handlers={
@@ -84,7 +92,11 @@ def create_app(
         request_max_body_size=None,  # every route that reads a body counts it while it streams
     )
     app.asgi_handler = Gate(
-        Direct(app.asgi_handler, service), token=token, allowed_hosts=allowed_hosts, on_activity=on_activity
+        Direct(app.asgi_handler, service),
+        token=token,
+        sessions=service.sessions,
+        allowed_hosts=allowed_hosts,
+        on_activity=on_activity,
     )
     return app
 
@@ -93,3 +105,9 @@ def end_streams(app: Litestar) -> None:
     """End all open event streams, so that a shutdown need not wait for their readers; they come back with offsets."""
     service: Service = app.state.service
     service.streams.close()
+
+
+def sessions_of(app: Litestar) -> Sessions:
+    """What lets browsers in."""
+    service: Service = app.state.service
+    return service.sessions

@@ -1,6 +1,7 @@
-"""Who may ask: a page that someone visits must not reach their grid, and nobody without its token may.
+"""Who may ask: a page that someone visits must not reach their grid, and nobody may without its token or a session.
 
-One pass over the headers, before any routing: a refusal costs nothing, and no route can forget it.
+One pass over the headers, before any routing: a refusal costs nothing, and no route can forget it. A browser adds its
+session's cookie to whatever it sends, so a request that changes something must also say that our own page sent it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from wasmgrid.core.errors import Forbidden, Unauthorized, WasmgridError
+from wasmgrid.server.dashboard.pages import is_open
+from wasmgrid.server.dashboard.sessions import Sessions
 from wasmgrid.server.problems import response_of
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/schema", "/schema/openapi.json"})
-_GUARDED = frozenset({b"host", b"origin", b"authorization", b"sec-fetch-site", b"sec-fetch-mode"})
+SESSION = "/session"
+_GUARDED = frozenset({b"host", b"origin", b"authorization", b"cookie", b"sec-fetch-site", b"sec-fetch-mode"})
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 class Gate:
@@ -26,23 +31,30 @@ class Gate:
     """
 
     def __init__(
-        self, app: ASGIApp, *, token: str, allowed_hosts: Collection[str], on_activity: Callable[[], None]
+        self,
+        app: ASGIApp,
+        *,
+        token: str,
+        sessions: Sessions,
+        allowed_hosts: Collection[str],
+        on_activity: Callable[[], None],
     ) -> None:
         self._app = app
         self._token = token.encode()
+        self._sessions = sessions
         self._hosts = frozenset(host.lower() for host in allowed_hosts)
         self._on_activity = on_activity
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let it through, or answer with the problem."""
         if scope["type"] == ScopeType.HTTP:
-            refusal = self._refusal(scope)
+            refusal = await self._refusal(scope)
             if refusal is not None:
                 await response_of(refusal)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _refusal(self, scope: HTTPScope) -> WasmgridError | None:
+    async def _refusal(self, scope: HTTPScope) -> WasmgridError | None:
         headers = [(name, value) for name, value in scope["headers"] if name in _GUARDED]
         given = dict(headers)
         if len(given) != len(headers):
@@ -57,11 +69,29 @@ class Gate:
             return Forbidden("a request on behalf of another site's page")
         if scope["path"] in OPEN_PATHS:
             return None
-        if not self._has_token(given.get(b"authorization", b"")):
-            return Unauthorized(
-                "no valid token came with the request",
-                hint="send `Authorization: Bearer $(cat $WASMGRID_HOME/token)`, or set WASMGRID_TOKEN",
-            )
+        if self._has_token(given.get(b"authorization", b"")):
+            self._on_activity()
+            return None
+        return await self._refusal_of_browser(scope, given)
+
+    async def _refusal_of_browser(self, scope: HTTPScope, given: dict[bytes, bytes]) -> WasmgridError | None:
+        """What has no token: a page before anybody is signed in, a sign-in, or a request with a session's cookie."""
+        safe = scope["method"] in _SAFE_METHODS
+        if safe and is_open(scope["path"]):
+            return None
+        cookies = given.get(b"cookie", b"").decode("latin-1")
+        signs_in = scope["path"] == SESSION and scope["method"] == "POST"
+        try:
+            if not signs_in and not await self._sessions.holds(cookies):
+                return Unauthorized(
+                    "no valid token came with the request",
+                    hint="send `Authorization: Bearer $(cat $WASMGRID_HOME/token)`, or set WASMGRID_TOKEN; "
+                    "in a browser: wasmgrid dashboard",
+                )
+        except WasmgridError as error:  # the store is away
+            return error
+        if not safe and b"origin" not in given:
+            return Forbidden("a browser's request that changes something says from which page it comes")
         self._on_activity()
         return None
 

@@ -21,7 +21,7 @@ from wasmgrid.server.downloads import BINARY
 from wasmgrid.server.logs import Index
 from wasmgrid.server.openapi import problems
 from wasmgrid.server.sending import Pieces
-from wasmgrid.server.service import JobRef, Svc
+from wasmgrid.server.service import JobRef, Service, Svc
 from wasmgrid.store.rows import JobRow
 
 
@@ -133,7 +133,11 @@ async def stdin(job: JobRef, service: Svc) -> Pieces:
 @get("/why", summary="Why a job is where it is", responses=problems(404, 422))
 async def why(job: JobRef, service: Svc) -> Why:
     """In one sentence, and per worker: what does not fit, and the smallest change that would."""
-    row = await service.find(job)
+    return await why_of(service, await service.find(job))
+
+
+async def why_of(service: Service, row: JobRow) -> Why:
+    """Why that job is where it is."""
     answer = await service.control.why(row.id) if row.state not in FINISHED else None
     return answer or Why(reason=f"it is {row.state}" + (f": {row.message}" if row.message else ""))
 
@@ -149,7 +153,11 @@ async def diagnostics(job: JobRef, service: Svc) -> Response[str]:
 @get("/attempts", summary="All attempts that ended", responses=problems(404, 422))
 async def attempts(job: JobRef, service: Svc) -> Attempts:
     """Those that gave no result (a worker was lost, a runner crashed), and the one that gave it."""
-    row = await service.find(job)
+    return Attempts(attempts=await attempts_of(service, await service.find(job)))
+
+
+async def attempts_of(service: Service, row: JobRow) -> list[Attempt]:
+    """The attempts at that job's tasks that ended."""
     ended = [
         Attempt(
             index=each.index,
@@ -164,7 +172,7 @@ async def attempts(job: JobRef, service: Svc) -> Attempts:
     result = await service.result(row)
     if result is not None and result.attempt > 0:  # else it ended before any worker had it
         ended.append(_last(result, row))
-    return Attempts(attempts=ended)
+    return ended
 
 
 def _last(result: TaskResult, row: JobRow) -> Attempt:

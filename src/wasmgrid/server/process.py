@@ -174,7 +174,8 @@ class _Process:
         reach: Reach,
     ) -> None:
         """Listen, answer, and only then say where."""
-        from wasmgrid.server.app import LOOPBACK, create_app  # noqa: PLC0415
+        from wasmgrid.server.app import LOOPBACK, create_app, sessions_of  # noqa: PLC0415
+        from wasmgrid.server.dashboard.announcing import announcement  # noqa: PLC0415
         from wasmgrid.server.listening import DEFAULT_PORT, ApiServer, bind, url_of  # noqa: PLC0415
 
         async def reachable() -> bool:
@@ -208,6 +209,9 @@ class _Process:
         if certificates is not None:
             others = url_of(listener, scheme=scheme, host=options.advertised)
             _say(f"from other machines: {others} · CA: {self._home.tls / 'ca.pem'} · workers: wasmgrid join-command")
+        line = await announcement(sessions_of(self._app), url, sys.stderr)
+        if line is not None:
+            _say(line)
 
     async def _stop_edges(self) -> None:
         """No more requests and no more work, both at once; the leader still hears the worker's last words."""

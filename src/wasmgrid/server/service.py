@@ -25,6 +25,7 @@ from wasmgrid.protocol.events import LiveJob
 from wasmgrid.server import submission
 from wasmgrid.server.admission import Admission
 from wasmgrid.server.bodies import Bodies
+from wasmgrid.server.dashboard.sessions import Sessions
 from wasmgrid.server.intake import NOTHING_KEPT, Intake, Kept, Prepared
 from wasmgrid.server.modules_in import Modules
 from wasmgrid.server.overviews import Overviews
@@ -57,6 +58,7 @@ class Service:
     control: Control
     home: Path
     admission: Admission
+    sessions: Sessions
     ceiling: Ceiling
     modules: Modules
     tails: Tails

@@ -29,6 +29,7 @@ from wasmgrid.store.rows import (
     ResultsPage,
     WorkerRow,
 )
+from wasmgrid.store.sign_ins import SignIns
 
 WHOLE_JOB_S = 60.0  # for questions about all tasks of jobs, of which there may be millions
 
@@ -41,6 +42,7 @@ class Reads:
         self._readers = Readers(database)
         self._samples = tasks.Samples(database)
         self._leaderships = Leaderships(database)
+        self._sign_ins = SignIns(database.now)
 
     async def leadership(self) -> Leadership | None:
         """Who leads, or led last."""
@@ -170,3 +172,7 @@ class Reads:
     async def credentials(self) -> list[CredentialRow]:
         """Every credential, those that were revoked too, by name and age."""
         return await self._readers.run(grid.all_credentials)
+
+    async def is_session(self, sha256: str) -> bool:
+        """Whether a browser's session has this digest, and is not over."""
+        return await self._readers.run(lambda connection: self._sign_ins.is_session(connection, sha256))

@@ -222,6 +222,15 @@ credentials = sa.Table(  # of workers and servers; a revoked one is kept
     _where("credentials_by_live_name", "name", condition="revoked_at IS NULL", unique=True),
 )
 
+sign_ins = sa.Table(  # browsers that are signed in, and links that will sign one in; times by the database's clock
+    "sign_ins",
+    metadata,
+    sa.Column("sha256", Digest, primary_key=True),  # of the secret, which is with the browser alone
+    sa.Column("tenant", Words, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # link | session
+    sa.Column("ends_at", Moment, nullable=False),
+)
+
 leadership = sa.Table(  # one row; times by the database's clock
     "leadership",
     metadata,

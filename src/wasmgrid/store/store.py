@@ -122,6 +122,22 @@ class Store(Reads):
         """Let it in no more; its name may be given again. Raises `NotFound`."""
         await self._requests.run(lambda connection: self._grid.revoke_credential(connection, name))
 
+    async def add_sign_in(self, sha256: str, kind: str, lasts_s: float) -> None:
+        """Keep a link that signs a browser in, or the session of one that is (`kind`), by its secret's digest."""
+        await self._requests.run(lambda connection: self._sign_ins.add(connection, sha256, kind, lasts_s))
+
+    async def exchange_sign_in(self, link: str, session: str, lasts_s: float) -> bool:
+        """Take a link and keep a session in its place: once, of all who try; False where there is no such link."""
+        return await self._requests.run(lambda connection: self._sign_ins.exchange(connection, link, session, lasts_s))
+
+    async def remove_sign_in(self, sha256: str) -> None:
+        """Sign one browser out."""
+        await self._requests.run(lambda connection: self._sign_ins.remove(connection, sha256))
+
+    async def remove_sign_ins(self) -> int:
+        """Sign every browser out, and void every link; how many they were."""
+        return await self._requests.run(self._sign_ins.remove_all)
+
     # Who leads, by the database's clock
 
     async def lead(self, server_id: str) -> int:

@@ -1,0 +1,13 @@
+export { basicSetup } from "codemirror";
+export { EditorState, Compartment } from "@codemirror/state";
+export { EditorView, keymap, lineNumbers, drawSelection, highlightActiveLine } from "@codemirror/view";
+export { indentWithTab } from "@codemirror/commands";
+export { HighlightStyle, syntaxHighlighting, StreamLanguage, indentUnit } from "@codemirror/language";
+export { setDiagnostics, lintGutter } from "@codemirror/lint";
+export { tags } from "@lezer/highlight";
+export { rust } from "@codemirror/lang-rust";
+export { cpp } from "@codemirror/lang-cpp";
+export { go } from "@codemirror/lang-go";
+export { python } from "@codemirror/lang-python";
+export { javascript } from "@codemirror/lang-javascript";
+export { wast } from "@codemirror/lang-wast";

@@ -1,0 +1,64 @@
+// What is said of a job in a line, wherever it is shown.
+import { bytes, count, duration } from "./format.js";
+import { plain } from "./ansi.js";
+
+/** How a task ended, as a person says it. */
+export function ending(result) {
+  if (!result) return "";
+  if (result.outcome === "exited") return `exit code ${result.exit_code}`;
+  const kind = result.trap_kind ? `: ${result.trap_kind.replaceAll("_", " ")}` : "";
+  return result.outcome.replaceAll("_", " ") + kind;
+}
+
+/** What it cost: `compile 526 ms · queue 0 ms · run 5.00 s · cpu 0.5 ms · peak 1.1 MiB · worker w1`. */
+export function costs(job) {
+  const said = [];
+  if (job.build?.cached) said.push(["compile", "cached"]);
+  else if (job.build?.build_ms) said.push(["compile", duration(job.build.build_ms)]);
+  const stats = job.result?.stats;
+  if (stats && job.result.attempt > 0) {
+    said.push(["queue", duration(stats.queue_ms)], ["run", duration(stats.wall_ms)], ["cpu", duration(stats.cpu_ms)]);
+    said.push(["peak", bytes(stats.peak_memory_bytes)]);
+    if (stats.fuel_used) said.push(["fuel", count(stats.fuel_used)]);
+    said.push(["worker", job.result.worker_id]);
+  }
+  return said;
+}
+
+/** What a person called it, or what it was made of. */
+export const nameOf = (job) => plain(job.name || job.spec?.source?.entry || (job.spec?.module_sha256 ?? job.module_sha256 ?? "").slice(0, 12) || `job ${job.id}`);
+
+export const languageIn = (job) => job.build?.language ?? job.spec?.source?.language ?? "wasm";
+export const isArray = (job) => job.spec?.array !== null && job.spec?.array !== undefined;
+
+/** `[{name, share}]` of an array's tasks, for a meter. */
+export function parts(job) {
+  const total = job.task_count || 1;
+  return ["succeeded", "failed", "cancelled", "running", "queued", "building"]
+    .map((name) => ({ name, share: (job.task_counts?.[name] ?? 0) / total }))
+    .filter((part) => part.share > 0);
+}
+
+/** The stages that a job goes through: `[{name, tone, from, ms, state}]`, `from` in ms since its submission. */
+export function stagesOf(job) {
+  const stats = job.result?.attempt > 0 ? job.result.stats : null; // else nothing ran
+  const built = job.spec?.source;
+  const building = job.state === "building", queued = job.state === "queued", running = job.state === "running";
+  const began = new Date(job.submitted_at).getTime();
+  const sinceMs = (time) => (time ? new Date(time).getTime() - began : null);
+  const stages = [];
+  let at = 0;
+  const add = (name, tone, ms, now, from = at) => {
+    stages.push({ name, tone, from, ms, now });
+    if (ms !== null) at = from + ms;
+  };
+  const buildMs = built ? (job.build?.cached ? 0 : job.build?.build_ms ?? null) : 0;
+  add("Build", built && job.state === "failed" && !stats && !job.module_sha256 ? "failed" : "building", building ? Date.now() - began : buildMs, building);
+  add("Queue", "queued", queued ? Math.max(0, Date.now() - began - (buildMs ?? 0)) : stats?.queue_ms ?? (running ? 0 : null), queued);
+  add("Fetch", "cancelled", stats ? stats.fetch_ms : null, false);
+  add("Precompile", "building", stats ? stats.precompile_ms + stats.instantiate_ms : null, false);
+  const startMs = sinceMs(job.started_at);
+  add("Run", job.state === "failed" ? "failed" : job.finished ? "succeeded" : "running",
+    stats ? stats.wall_ms : running && startMs !== null ? Date.now() - began - startMs : null, running, running ? startMs ?? at : at);
+  return stages;
+}
