@@ -34,7 +34,7 @@ def dashboard(opens: bool, sign_out: bool, server: str | None, as_json: bool) ->
     connection = client(server)
     if sign_out:
         ended = connection.send(calls.end_sign_ins()).ended
-        say(f"signed out: {ended} sessions and unused links")
+        say(f"ended: {ended} of sessions and unused links")
         return 0
     link = link_of(connection)
     if as_json:
