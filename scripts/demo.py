@@ -1,7 +1,7 @@
 """The main job, as a user sees it: only the installed `wasmgrid` command, a home of its own that is removed at the end.
 
-Programs in six languages are compiled in a sandbox, matched to a worker, run under limits, and given back with output,
-statistics and the .wasm. A language whose toolchain cannot be had on this machine is named and left out.
+Programs in eight languages are compiled in a sandbox, matched to a worker, run under limits, and given back with
+output, statistics and the .wasm. A language whose toolchain cannot be had on this machine is named and left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,21 @@ from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = Path(sys.executable).with_name("wasmgrid")
-PROGRAMS = {"c": "hello.c", "cpp": "hello.cpp", "go": "hello.go", "zig": "hello.zig", "wat": "hello.wat"}
+PROGRAMS = {
+    "python": "hello.py",
+    "c": "hello.c",
+    "cpp": "hello.cpp",
+    "go": "hello.go",
+    "zig": "hello.zig",
+    "javascript": "hello.js",
+    "wat": "hello.wat",
+}
+NEXT = [
+    ("up --detach", "a grid that stays"),
+    ("dashboard", "a link that signs your browser in"),
+    ("run examples/mandelbrot.rs", "a program worth reading; the others: examples/README.md"),
+    ("init first --language python", "a program of your own, and its job file"),
+]
 INSTALL_TIMEOUT_S = 600
 BUILD_FAILED = 126
 COLOR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -112,6 +126,7 @@ def main() -> int:
     for problem in demo.problems:
         print(f"Not as it should be: {problem}")
     print(f"The demo took {time.monotonic() - began:.0f} s.")
+    show_what_is_next()
     return 1 if demo.problems else 0
 
 
@@ -204,6 +219,15 @@ def show_statistics(demo: Demo) -> None:
         cells = [cell.ljust(width) for cell, width in zip(left, widths, strict=False)]
         cells += [cell.rjust(width) for cell, width in zip(right, widths[5:], strict=True)]
         print("  ".join(cells).rstrip())
+
+
+def show_what_is_next() -> None:
+    """The commands that a newcomer types after this."""
+    heading("Now yours")
+    bins = COMMAND.parent.relative_to(ROOT) if COMMAND.is_relative_to(ROOT) else COMMAND.parent
+    print(_dim(f'$ export PATH="$PWD/{bins}:$PATH"' if not bins.is_absolute() else f'$ export PATH="{bins}:$PATH"'))
+    for command, what in NEXT:
+        print(f"{_dim(f'$ wasmgrid {command}')}{' ' * (36 - len(command))}{what}")
 
 
 def _row(job: dict[str, Any]) -> tuple[str, ...]:

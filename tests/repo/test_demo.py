@@ -9,8 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import psutil
 import pytest
+from scripts import demo
+
+from wasmgrid.cli.main import root
 
 ROOT = Path(__file__).parents[2]
 DEMO = [sys.executable, str(ROOT / "scripts" / "demo.py")]
@@ -18,6 +22,8 @@ SHOWN = [
     "job running, id: 1.",
     "finished: false",
     'execution output: "job done, hello!\\n"',
+    "hello from Python, world!",
+    "hello from JavaScript!",
     "hello from C, world!",
     "hello from C++, the sum is 42!",
     "hello from Go, the sum of ten squares is 385!",
@@ -26,6 +32,7 @@ SHOWN = [
     "compile cached",
     "expected `u32`, found `&str`",
     "peak MiB",
+    "$ wasmgrid dashboard",
 ]
 
 
@@ -54,14 +61,24 @@ def test_the_demo_shows_the_main_job_and_leaves_nothing(environment: dict[str, s
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", [command for command, _ in demo.NEXT])
+def test_what_the_demo_says_to_type_next_can_be_typed(command: str) -> None:
+    words = command.split()
+    found = root.get_command(click.Context(root), words[0])
+    assert found is not None
+    with found.make_context(words[0], words[1:]):
+        pass  # its flags and arguments are understood
+    assert all((ROOT / word).exists() for word in words if word.startswith("examples/"))
+
+
 def test_a_demo_that_is_interrupted_stops_what_it_started(environment: dict[str, str], tmp_path: Path) -> None:
-    with subprocess.Popen(DEMO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
-        assert demo.stdout is not None
-        for line in demo.stdout:
+    with subprocess.Popen(DEMO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as shown:
+        assert shown.stdout is not None
+        for line in shown.stdout:
             if "job running, id: 1." in line:
                 break
-        demo.send_signal(signal.SIGTERM)
-        rest = demo.stdout.read()
-    assert demo.returncode == 130, rest
+        shown.send_signal(signal.SIGTERM)
+        rest = shown.stdout.read()
+    assert shown.returncode == 130, rest
     assert not left_behind(tmp_path)
     assert not list(tmp_path.iterdir())
