@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import click
 import pytest
@@ -115,3 +117,30 @@ def test_json_of_several_is_a_line_each(server: Scripted, capsys: pytest.Capture
 
 def test_exit_codes_of_several() -> None:
     assert [exits.of_several(codes) for codes in ([], [0, 0], [0, 125], [3, 3], [3, 125])] == [0, 0, 125, 3, 1]
+
+
+def test_jobs_are_asked_for_by_all_that_the_api_knows(server: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["jobs", "sweep", "--state", "failed", "--state", "running", "--language", "c", "--worker", "w1"]
+    assert main([*words, "--since", "2026-11-28T20:00Z", "--until", "1h", "--sort", "oldest"]) == 0
+    query = parse_qs(server.asked[-1].target.partition("?")[2])
+    until = datetime.fromisoformat(query.pop("until")[0])
+    assert timedelta(minutes=59) < datetime.now(UTC) - until < timedelta(minutes=70)
+    assert query == {
+        "search": ["sweep"], "state": ["failed", "running"], "language": ["c"], "worker": ["w1"],
+        "since": ["2026-11-28T20:00:00Z"], "sort": ["oldest"], "limit": ["20"],
+    }  # fmt: skip
+    assert "there are more: --cursor" in capsys.readouterr().err
+    assert main(["jobs", "a", "--search", "b"]) == 2
+    assert main(["jobs", "--since", "soon"]) == 2
+
+
+def test_a_search_that_was_cut_short_goes_on(server: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
+    pages = [
+        {"jobs": [], "next_cursor": "90", "cut": True},
+        {"jobs": [job(20)], "next_cursor": "15", "cut": True},
+        {"jobs": [job(13)], "next_cursor": None},
+    ]
+    server.respond = lambda _: Answer(pages[len(server.asked) - 1])
+    assert main(["jobs", "n"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["ID", "20", "13"]
+    assert ["cursor=90" in asked.target for asked in server.asked] == [False, True, False]

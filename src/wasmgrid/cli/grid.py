@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from wasmgrid.cli import options
-from wasmgrid.cli.terminal import print_json, say
+from wasmgrid.cli.terminal import print_json, say, waiting
 from wasmgrid.cli.working import NATS_VARIABLE, capacity_flags
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.home import Home
@@ -91,7 +91,8 @@ def down() -> int:
     from wasmgrid.cli.stopping import stop  # noqa: PLC0415 -- psutil
 
     home = Home.default()
-    pid = stop(home)
+    with waiting("stopping: what runs is given back"):
+        pid = stop(home)
     say(f"nothing runs in {home.path}" if pid is None else f"stopped: pid {pid} in {home.path}")
     return 0
 
@@ -122,7 +123,8 @@ def _detach(given: dict[str, Any], *, as_json: bool) -> int:
     from wasmgrid.cli.starting import log_file, start_detached  # noqa: PLC0415 -- only --detach waits for a process
 
     secret = {name: value for key, name in _SECRET.items() if (value := given.pop(key)) is not None}
-    endpoint = start_detached(_arguments(given), environment=secret)
+    with waiting("starting"):
+        endpoint = start_detached(_arguments(given), environment=secret)
     home, log = Home.default().path, log_file()
     if as_json:
         shown = {"url": endpoint.url, "pid": endpoint.pid, "home": str(home), "log": str(log)}

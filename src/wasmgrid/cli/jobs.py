@@ -12,33 +12,73 @@ import msgspec
 from wasmgrid.cli import ids, options, several, tables
 from wasmgrid.cli.connecting import client
 from wasmgrid.cli.ids import Span
-from wasmgrid.cli.terminal import print_json, print_table, say
+from wasmgrid.cli.terminal import Progress, print_json, print_table, say
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.sdk import arrays, calls
-from wasmgrid.sdk.views import JobPage, Why
+from wasmgrid.sdk.client import Client
+from wasmgrid.sdk.views import Job, JobPage, Why
 
 
 @click.command()
-@click.option("--state", type=click.Choice([each.value for each in JobState]), help="Only jobs in this state.")
+@click.argument("search", required=False, metavar="[TEXT]")
+@click.option(
+    "--state",
+    type=click.Choice([each.value for each in JobState]),
+    multiple=True,
+    help="Only jobs in this state; several are allowed.",
+)
+@click.option("--search", "searched", metavar="TEXT", help="The same as TEXT: a number, a part of a name, a language.")
 @click.option("--name", metavar="TEXT", help="Only jobs with this in their name.")
+@click.option("--language", type=options.Language(), metavar="NAME", help="Only jobs in this language.")
+@click.option("--worker", type=options.WorkerId(), metavar="WORKER", help="Only jobs that this worker has or had.")
+@click.option("--since", type=options.Moment(), metavar="TIME", help="Submitted then or later: 2h (ago), 2026-11-28.")
+@click.option("--until", type=options.Moment(), metavar="TIME", help="Submitted before then.")
+@click.option("--sort", type=click.Choice(["newest", "oldest", "finished"]), help="Their order. [default: newest]")
 @click.option("-n", "--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="At most so many.")
 @click.option("--cursor", metavar="CURSOR", help="Go on from a page's next_cursor.")
 @options.output
 @options.server
-def jobs(server: str | None, output: str, limit: int, **asked: Any) -> int:
-    """List jobs, newest first."""
-    body = client(server).send(calls.raw(calls.jobs(limit=limit, **asked)))
+def jobs(
+    server: str | None, output: str, search: str | None, searched: str | None, cursor: str | None, **asked: Any
+) -> int:
+    """List jobs, newest first; those that have TEXT in their name, language or number.
+
+    \b
+        wasmgrid jobs sweep --state failed --since 2h
+        wasmgrid jobs --worker w1 --state running -o wide
+    """
+    if search is not None and searched is not None:
+        raise click.UsageError("TEXT is --search; it cannot be both")
+    asked["search"] = search or searched or None
+    asked["state"] = list(asked["state"]) or None
+    connection = client(server)
     if output == options.JSON:
-        return print_json(body)
-    page = msgspec.json.decode(body, type=JobPage)
+        return print_json(connection.send(calls.raw(calls.jobs(cursor=cursor, **asked))))
+    page = _found(connection, cursor, **asked)
     listed = tables.jobs_wide if output == options.WIDE else tables.jobs
     print_table(listed(page.jobs, now=datetime.now(UTC)))
-    if not page.jobs and asked["cursor"] is None:
-        filters = any(value is not None for value in asked.values())
-        say("no such jobs · all of them: wasmgrid jobs" if filters else "no jobs yet · run one: wasmgrid run hello.py")
-    elif page.next_cursor is not None and len(page.jobs) == limit:
-        say(f"there are more: --cursor {page.next_cursor}, or -n 200")
+    if page.next_cursor is not None:
+        say(f"there are more: --cursor {page.next_cursor}" + (", or -n 200" if asked["limit"] < 200 else ""))
+    elif not page.jobs and cursor is None:
+        filters = any(value is not None for name, value in asked.items() if name not in {"limit", "sort"})
+        say("no such jobs · all of them: wasmgrid jobs" if filters else "no jobs yet · run one: wasmgrid init")
     return 0
+
+
+def _found(connection: Client, cursor: str | int | None, *, limit: int, **asked: Any) -> JobPage:
+    """As many as were asked for; a search that takes long is gone on with."""
+    found: list[Job] = []
+    progress = Progress()
+    try:
+        while True:
+            page = connection.send(calls.jobs(limit=limit - len(found), cursor=cursor, **asked))
+            found += page.jobs
+            cursor = page.next_cursor
+            if not page.cut or len(found) >= limit:
+                return JobPage(jobs=found, next_cursor=cursor)
+            progress.say(f"searching: {len(found)} found")
+    finally:
+        progress.clear()
 
 
 @click.command()

@@ -12,6 +12,7 @@ from wasmgrid.cli.ids import JobId, JobIds, Span
 from wasmgrid.cli.params import Duration as Duration  # noqa: PLC0414 -- said as options.Duration
 from wasmgrid.cli.params import FileName as FileName  # noqa: PLC0414 -- said as options.FileName
 from wasmgrid.cli.params import Language as Language  # noqa: PLC0414 -- said as options.Language
+from wasmgrid.cli.params import Moment as Moment  # noqa: PLC0414 -- said as options.Moment
 from wasmgrid.cli.params import Name as Name  # noqa: PLC0414 -- said as options.Name
 from wasmgrid.cli.params import Pair as Pair  # noqa: PLC0414 -- said as options.Pair
 from wasmgrid.cli.params import Size as Size  # noqa: PLC0414 -- said as options.Size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -27,6 +28,25 @@ class Duration(click.ParamType[float]):
             return parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Moment(click.ParamType[datetime]):
+    """`2h` (so long ago), `2026-11-28`, `2026-11-28T20:00` (of this machine's clock) or with `Z`."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The time, with its zone."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.now(UTC) - timedelta(seconds=parse_duration(value))
+        except (ValueError, OverflowError):
+            pass
+        try:
+            return datetime.fromisoformat(value).astimezone()
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time; write 2h (so long ago), 2026-11-28 or 2026-11-28T20:00", param, ctx)
 
 
 class Size(click.ParamType[int]):

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Iterator
 from typing import IO, TextIO
 
 from wasmgrid.core.printable import JSON_CONTROLS as JSON_CONTROLS  # noqa: PLC0414 -- said as terminal.JSON_CONTROLS
@@ -106,6 +107,19 @@ class Progress:
 def wants_colour(stream: TextIO) -> bool:
     """Whether to colour what goes to `stream`: a terminal, and nobody said no (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Say on a terminal what is waited for, where it takes more than a moment."""
+    progress = Progress(delay_s=0.7) if redraws(sys.stderr) else None
+    try:
+        if progress is not None:
+            progress.say(text)
+        yield
+    finally:
+        if progress is not None:
+            progress.clear()
 
 
 def redraws(stream: TextIO) -> bool:

@@ -19,7 +19,7 @@ from wasmgrid.build.builder import Builder
 from wasmgrid.build.provision import default_directory
 from wasmgrid.build.toolchains.language import Language
 from wasmgrid.cli import options, tables
-from wasmgrid.cli.terminal import one_line, print_json, print_table, say
+from wasmgrid.cli.terminal import one_line, print_json, print_table, say, waiting
 from wasmgrid.core.units import format_ms
 from wasmgrid.sdk.views import WASMGRID_FAILED
 
@@ -80,7 +80,11 @@ def local() -> list[doctor.ToolchainStatus]:
 
 
 async def _check_all(builder: Builder, languages: Iterable[str]) -> list[doctor.Checked]:
-    return [await doctor.check(builder, each) for each in languages]
+    found = []
+    for each in languages:
+        with waiting(f"checking {each}"):
+            found.append(await doctor.check(builder, each))
+    return found
 
 
 def _named(names: tuple[str, ...]) -> list[Language]:

@@ -10,9 +10,9 @@ import msgspec
 from wasmgrid.cli import arraytext, ending, exits, taskoutput
 from wasmgrid.cli.bar import Bar
 from wasmgrid.cli.connecting import client
-from wasmgrid.cli.following import Follower
+from wasmgrid.cli.following import Follower, waiting_for
 from wasmgrid.cli.patience import AWAY, Patience
-from wasmgrid.cli.terminal import GuestOutput, print_json, say
+from wasmgrid.cli.terminal import GuestOutput, Progress, print_json, redraws, say
 from wasmgrid.sdk import calls
 from wasmgrid.sdk.client import Client
 from wasmgrid.sdk.views import Job
@@ -69,8 +69,10 @@ def print_value(job: Job) -> None:
 
 
 def until_done(patience: Patience, job: Job, *, drawn: bool) -> None:
-    """Wait for the end of an array, with a bar where `drawn`. Any other job is finished when it is, without one."""
+    """Wait for a job's end: of an array with a bar where `drawn`, of another with a line on a terminal."""
     if not job.is_array:
+        if drawn and redraws(sys.stderr):
+            _until_done_alone(patience, job)
         return
     with Bar(job.task_count, quiet=not drawn) as bar:
         while not job.done:
@@ -81,6 +83,24 @@ def until_done(patience: Patience, job: Job, *, drawn: bool) -> None:
                 continue
             patience.heard()
             bar.see(job.counts)
+
+
+def _until_done_alone(patience: Patience, job: Job) -> None:
+    """Say what the job is at, and for how long, until it is over."""
+    progress = Progress()
+    began = time.monotonic()
+    try:
+        while not job.done:
+            progress.say(f"job {job.id} {waiting_for(job)} · waited {time.monotonic() - began:.0f} s")
+            try:
+                job = patience.client.send(calls.job(job.id, wait_s=1.0))
+            except AWAY as error:
+                progress.clear()
+                patience.try_again(error)
+                continue
+            patience.heard()
+    finally:
+        progress.clear()
 
 
 def _interrupted(server: str | None, job_id: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -72,11 +73,23 @@ def jobs(
     *,
     state: str | Sequence[str] | None = None,
     name: str | None = None,
+    search: str | None = None,
+    language: str | None = None,
+    worker: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    sort: str | None = None,
     limit: int = 20,
     cursor: str | int | None = None,
 ) -> Call[views.JobPage]:
-    """Some jobs, newest first; `state` is one or several."""
-    query = {"state": state, "name": name, "limit": limit, "cursor": cursor}
+    """Some jobs; `state` is one or several, `search` a number or a part of a name or a language.
+
+    `since` and `until` bound the submission, `sort` is newest (where it is left out), oldest or finished.
+    """
+    query = {
+        "state": state, "name": name, "search": search, "language": language, "worker": worker,
+        "since": _moment(since), "until": _moment(until), "sort": sort, "limit": limit, "cursor": cursor,
+    }  # fmt: skip
     return Call(method="GET", path="/v1/jobs", query=query, decode=json_of(views.JobPage))
 
 
@@ -239,6 +252,10 @@ def input_of(job_id: JobId, number: int) -> Download:
 def stdin(job_id: JobId) -> Download:
     """The standard input of a job, as it was sent."""
     return Download(method="GET", path=of_job(job_id, "stdin"))
+
+
+def _moment(when: datetime | None) -> str | None:
+    return None if when is None else when.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _optional_json(kind: type[T]) -> Callable[[bytes], T | None]:

@@ -154,10 +154,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Some jobs, newest first; `next_cursor` asks for the ones before them."""
+    """Some jobs; `next_cursor` asks for those after them. `cut`: a search goes on there, found or not."""
 
     jobs: list[Job] = []
     next_cursor: str | int | None = None
+    cut: bool = False
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
