@@ -130,5 +130,6 @@ async def _ask_an_array(store: Store, term: int) -> None:
     await store.result(TENANT, array, 3)
     await store.failed_runs(TENANT, array)
     await store.sample(TENANT, array, 3)
+    await store.task_map(TENANT, array, [[0, 5], [3, 9]])
     await store.task_counts(array)
     await store.record(term, finished=[finished(array)])

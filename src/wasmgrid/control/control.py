@@ -23,6 +23,7 @@ from wasmgrid.core import wire
 from wasmgrid.core.errors import TimedOutWaiting, Unavailable, Unreachable, WasmgridError
 from wasmgrid.core.job import StoredSpec
 from wasmgrid.core.overview import LeaderOverview
+from wasmgrid.core.ranges import Run
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.fabric import subjects
 from wasmgrid.fabric.connection import Fabric
@@ -159,6 +160,10 @@ class Control:
     async def toolchains(self) -> list[Toolchain]:
         """The toolchains of the workers that are there, a ready one before the same to be installed."""
         return await self._ask(questions.Toolchains())
+
+    async def done(self, job_id: int) -> list[Run]:
+        """The tasks of an unfinished job that have their results, as runs of indexes."""
+        return await self._ask(questions.Done(job_id))
 
     async def running(self, worker_id: str | None = None) -> list[int]:
         """The jobs that run, at one worker or at any."""

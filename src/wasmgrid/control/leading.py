@@ -23,6 +23,7 @@ from wasmgrid.core import wire
 from wasmgrid.core.errors import NotFound, WasmgridError
 from wasmgrid.core.job import StoredSpec
 from wasmgrid.core.overview import LeaderOverview
+from wasmgrid.core.ranges import Run
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.fabric import subjects
 from wasmgrid.fabric.connection import Fabric
@@ -176,6 +177,10 @@ class Leading:
     def submission_warnings(self, spec: StoredSpec) -> list[str]:
         """What a person should know at once: that nobody here could ever run this."""
         return views.submission_warnings(self.state, spec)
+
+    def done(self, job_id: int) -> list[Run]:
+        """The tasks of an unfinished job that have their results, as runs of indexes."""
+        return self.state.jobs[job_id].done.runs() if self.has(job_id) else []
 
     def running(self, worker_id: str | None) -> list[int]:
         """The jobs that run, at one worker or at any."""

@@ -14,6 +14,7 @@ from wasmgrid.core import errors
 from wasmgrid.core.errors import ProtocolMismatch, WasmgridError
 from wasmgrid.core.job import StoredSpec
 from wasmgrid.core.overview import LeaderOverview
+from wasmgrid.core.ranges import Run
 from wasmgrid.core.wire import FRAME_BYTES, Answer
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.protocol.events import LiveJob
@@ -98,6 +99,17 @@ class Warnings(Question[list[str]], frozen=True, tag="warnings"):
         return leading.submission_warnings(self.spec)
 
 
+class Done(Question[list[Run]], frozen=True, tag="done"):
+    """Which tasks of an unfinished job have their results."""
+
+    job_id: int
+    answers: ClassVar = msgspec.msgpack.Decoder(list[Run])
+
+    def of(self, leading: Leading) -> list[Run]:
+        """As runs of indexes; none of a job that it does not know."""
+        return leading.done(self.job_id)
+
+
 class Running(Question[list[int]], frozen=True, tag="running"):
     """Which jobs run; at this worker, where one is named."""
 
@@ -167,7 +179,9 @@ class Part(msgspec.Struct, frozen=True):
     parts: int = 1
 
 
-AnyQuestion = Lives | WhyNot | Workers | Toolchains | Warnings | Running | Overview | Act | Leads | ModulesPruned | More
+AnyQuestion = (
+    Lives | WhyNot | Workers | Toolchains | Warnings | Done | Running | Overview | Act | Leads | ModulesPruned | More
+)
 
 PART_BYTES = FRAME_BYTES
 KEPT_ANSWERS = 32

@@ -15,6 +15,7 @@ from wasmgrid.core.job import JobView, ResultView
 from wasmgrid.core.lifecycle import FINISHED
 from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.core.ranges import LAST_INDEX
+from wasmgrid.server import taskmap
 from wasmgrid.server.again import again
 from wasmgrid.server.jobs import Wait
 from wasmgrid.server.lines_out import MEDIA_TYPE, Lines
@@ -54,6 +55,19 @@ async def list_tasks(
     last = found[-1].index if found else -1
     over = not found or last >= sum(row.spec.indexes[-1]) - 1
     return TaskPage(tasks=[result_view(each) for each in found], next_cursor=None if over else str(last))
+
+
+@get("/tasks/map", summary="A map of an array's tasks", responses=problems(404, 422))
+async def map_tasks(
+    job: JobRef,
+    service: Svc,
+    cells: Annotated[int, QueryParameter(ge=1, le=taskmap.MOST_CELLS, description="at most so many")] = 2000,
+) -> taskmap.TaskMap:
+    """The tasks in cells of consecutive ones, each with its worst state; durations; and what went wrong, in groups.
+
+    Of more than 20,000 tasks some of each cell are looked at.
+    """
+    return await taskmap.drawn(service, await service.find(job), cells)
 
 
 @get("/tasks/{index:int}", summary="How one task ended", responses=problems(404, 422))
@@ -124,5 +138,7 @@ def _parse_outcome(text: str | None) -> OutcomeKind | None:
 
 
 router = Router(
-    path="/v1/jobs/{job:str}", route_handlers=[list_tasks, show_task, results, rerun], tags=["tasks of a job"]
+    path="/v1/jobs/{job:str}",
+    route_handlers=[list_tasks, map_tasks, show_task, results, rerun],
+    tags=["tasks of a job"],
 )

@@ -54,15 +54,24 @@ class _Kept(msgspec.Struct, array_like=True, frozen=True):
     values: bytes = b""
 
 
-class _Whose(msgspec.Struct, array_like=True, frozen=True):
-    """The head of it; what follows is not looked at."""
+class Head(msgspec.Struct, array_like=True, frozen=True):
+    """The beginning of a result; what the task printed is not looked at."""
 
     attempt: int
     worker_id: str
+    outcome: Outcome
+    stats: _Stats
+    started_at: float
+    finished_at: float
+
+    @property
+    def wall_ms(self) -> float:
+        """How long it ran."""
+        return self.stats.wall_ms
 
 
 _decode = msgspec.msgpack.Decoder(_Kept).decode
-_decode_whose = msgspec.msgpack.Decoder(_Whose).decode
+_decode_head = msgspec.msgpack.Decoder(Head).decode
 _decode_map = msgspec.msgpack.Decoder(TaskResult).decode
 
 
@@ -130,9 +139,13 @@ def stats_of(packed: bytes) -> Stats:
     return _decode_map(packed).stats if packed[0] in _MAP else _stats(_decode(packed).stats)
 
 
-def worker_of(packed: bytes) -> str:
-    """The worker that gave a row's result."""
-    return _decode_map(packed).worker_id if packed[0] in _MAP else _decode_whose(packed).worker_id
+def head_of(packed: bytes) -> Head:
+    """The beginning of what a row holds."""
+    if packed[0] not in _MAP:
+        return _decode_head(packed)
+    old = _decode_map(packed)
+    stats = _Stats(*_stats_of(old.stats))
+    return Head(old.attempt, old.worker_id, old.outcome, stats, old.started_at, old.finished_at)
 
 
 def _one(kept: _Kept, job_id: int, index: int, value: str | None) -> TaskResult:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from wasmgrid.core.lifecycle import JobState
-from wasmgrid.store.kept import worker_of
+from wasmgrid.store.kept import head_of
 from wasmgrid.store.queries import LARGEST_ID, job_row
 from wasmgrid.store.rows import JobQuery, JobSort, JobsPage, Position
 from wasmgrid.store.schema import jobs, micros, moment, plain, results
@@ -87,7 +87,7 @@ class _Listing:
             return
         with_result = select.add_columns(results.c.result).select_from(jobs.outerjoin(results, _first))
         for id_, packed in self.connection.execute(with_result):
-            if id_ in asked.running or (packed is not None and worker_of(packed) == asked.worker):
+            if id_ in asked.running or (packed is not None and head_of(packed).worker_id == asked.worker):
                 yield id_
 
     def conditions(self) -> list[sa.ColumnElement[bool]]:

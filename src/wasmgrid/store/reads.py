@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -11,7 +11,7 @@ from wasmgrid.core.job import Stats, TaskResult
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.core.ranges import Run
-from wasmgrid.store import builds, grid, listing, queries, sweep, tasks
+from wasmgrid.store import builds, grid, listing, queries, sweep, taskmap, tasks
 from wasmgrid.store.database import Database
 from wasmgrid.store.leadership import Leaderships
 from wasmgrid.store.readers import Readers
@@ -41,6 +41,7 @@ class Reads:
         self._now = database.now
         self._readers = Readers(database)
         self._samples = tasks.Samples(database)
+        self._task_maps = taskmap.TaskMaps(database)
         self._leaderships = Leaderships(database)
         self._sign_ins = SignIns(database.now)
 
@@ -142,6 +143,10 @@ class Reads:
     async def sample(self, tenant: str, job_id: int, n: int) -> list[Stats]:
         """What about `n` of the tasks that have a result cost, evenly spread over the indexes."""
         return await self._readers.run(partial(self._samples.of, tenant=tenant, job_id=job_id, n=n))
+
+    async def task_map(self, tenant: str, job_id: int, rounds: Sequence[Sequence[int]]) -> taskmap.Looked:
+        """Some results, round after round of indexes for about a second, and what did not succeed."""
+        return await self._readers.run(partial(self._task_maps.of, tenant=tenant, job_id=job_id, rounds=rounds))
 
     async def task_counts(self, job_id: int) -> dict[str, int]:
         """How many tasks succeeded, failed and were cancelled; a key is there where its count is above 0."""

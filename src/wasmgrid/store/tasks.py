@@ -23,36 +23,38 @@ _COLUMNS = (results.c.result, results.c.task_index, results.c["count"], results.
 _job: sa.BindParameter[int] = sa.bindparam("job_id", type_=sa.BigInteger)
 _start: sa.BindParameter[int] = sa.bindparam("start", type_=sa.Integer)
 _limit: sa.BindParameter[int] = sa.bindparam("limit", type_=sa.Integer)
-_of_job = sa.and_(results.c.job_id == _job, results.c.tenant == sa.bindparam("tenant"))
+job_rows = sa.and_(results.c.job_id == _job, results.c.tenant == sa.bindparam("tenant"))
 
 _before = results.alias("before")
 
 
-def _row_of(index: Any) -> sa.ScalarSelect[int]:
+def row_of(index: Any) -> sa.ScalarSelect[int]:
     """Where the last row begins that begins at this index or before."""
     last = sa.select(sa.func.max(_before.c.task_index))
     return last.where(_before.c.job_id == _job, _before.c.task_index <= index).scalar_subquery()
 
 
 # A bound that an index can search by: the row that holds `start`, or begins after it.
-_from_start = results.c.task_index >= sa.func.coalesce(_row_of(_start), _start)
+_from_start = results.c.task_index >= sa.func.coalesce(row_of(_start), _start)
 _one = sa.select(*_COLUMNS).where(
-    _of_job, results.c.task_index == _row_of(_start), results.c.task_index + results.c["count"] > _start
+    job_rows, results.c.task_index == row_of(_start), results.c.task_index + results.c["count"] > _start
 )
 _by_index = (
     sa.select(*_COLUMNS)
-    .where(_of_job, _from_start, results.c.task_index + results.c["count"] > _start)
+    .where(job_rows, _from_start, results.c.task_index + results.c["count"] > _start)
     .order_by(results.c.task_index)
     .limit(_limit)
 )
 _by_seq = (
     sa.select(*_COLUMNS)
-    .where(_of_job, results.c.seq > sa.bindparam("after", type_=sa.Integer))
+    .where(job_rows, results.c.seq > sa.bindparam("after", type_=sa.Integer))
     .order_by(results.c.seq)
     .limit(_limit)
 )
 _last_seq = sa.select(sa.func.max(results.c.seq)).where(results.c.job_id == _job)
-_failed_runs = sa.select(results.c.task_index, results.c["count"]).where(_of_job, FAILED).order_by(results.c.task_index)
+_failed_runs = (
+    sa.select(results.c.task_index, results.c["count"]).where(job_rows, FAILED).order_by(results.c.task_index)
+)
 _tally = sa.select(tallies.c.succeeded, tallies.c.failed, tallies.c.cancelled).where(tallies.c.job_id == _job)
 _counts = sa.select(results.c.outcome, results.c.succeeded, results.c["count"]).where(results.c.job_id == _job)
 _ends = sa.select(sa.func.min(results.c.task_index), sa.func.max(results.c.task_index)).where(results.c.job_id == _job)
@@ -141,7 +143,7 @@ class Samples:
         given = database.numbers("indexes")
         self._list = database.number_list
         index = given.c.value
-        at_index = sa.and_(_of_job, results.c.task_index == _row_of(index))
+        at_index = sa.and_(job_rows, results.c.task_index == row_of(index))
         row = sa.and_(at_index, results.c.task_index + results.c["count"] > index)
         self._ends = database.prepared(_ends, "job_id")
         self._rows = database.prepared(
