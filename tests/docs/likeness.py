@@ -20,6 +20,7 @@ SAME: list[tuple[re.Pattern[str], str]] = [
         (r"\b[\d,.]+ (tasks|calls|jobs)/s", r"N \1/s"),
         (r"\b(id:|job|pid|running, id:) \d+", r"\1 ID"),
         (r"(wasmgrid (?:[a-z-]+)(?: (?:-f|--build|--id|--failed|--follow))*) \d+", r"\1 ID"),
+        (r'"(id|job_id)": ?\d+', r'"\1":ID'),
         (r"\brepro-\d+", "repro-ID"),
         (r"\bcompile (?:cached|TIME)", "compile TIME"),
         (r"(?: · (?:peak SIZE|fetch TIME|queue TIME))", ""),
