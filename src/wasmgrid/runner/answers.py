@@ -52,6 +52,11 @@ def value_of(answer: bytes) -> str:
 def with_failure(stderr: Stream, answer: bytes, limits: Limits) -> Stream:
     """`stderr` with the words of a function that failed, where there is room for them."""
     words = answer[1:] + b"\n"
-    if answer[:1] != FAILED or stderr.file is not None or stderr.size + len(words) > limits.output_bytes:
+    if (
+        answer[:1] != FAILED
+        or words.rstrip() in stderr.data
+        or stderr.file is not None
+        or stderr.size + len(words) > limits.output_bytes
+    ):
         return stderr
     return Stream(stderr.data + words, stderr.size + len(words), stderr.truncated, None, stderr.tail)

@@ -6,6 +6,7 @@ A call that returns and leaves no trace is one value of a range; every other one
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -24,6 +25,7 @@ from wasmgrid.runner.process import ENDS
 from wasmgrid.runner.program import Program
 from wasmgrid.runner.room import Room
 from wasmgrid.runner.sandbox import Sandbox
+from wasmgrid.runner.serving import Served
 from wasmgrid.runner.traps import Unrunnable, blame_memory, grown_out
 from wasmgrid.runner.watch import Watch, Watchdog
 
@@ -37,6 +39,7 @@ class _Instance:
         self.run = run
         self.sandbox = Sandbox(program, run)
         self.callee: Callee | None = None
+        self.guest: Served | None = None  # where it runs beside, in an interpreter
         self.served = 0
 
     def suits(self, run: Run) -> bool:
@@ -48,17 +51,26 @@ class _Instance:
             and self.callee is not None
         )
 
-    def open(self, run: Run, index: int) -> Callee:
-        """Make it ready for calls, `index` the first. Raises what a guest's code ends with, and `Unrunnable`."""
+    def open(self, run: Run, index: int, joins: Callable[[Served], None]) -> Callee:
+        """Make it ready for calls, `index` the first. Raises what a guest's code ends with, and `Unrunnable`.
+
+        `joins` is told of a guest that will run beside, before it does.
+        """
         if self.run is not run:
             self.run, self.sandbox = run, Sandbox(self.sandbox.program, run)
         self.sandbox.open([], run.stdin, index if run.array and run.isolate else None)
-        self.callee = find(self.sandbox, run.function or "")
+        if run.bundle is not None:
+            self.guest = Served(self.sandbox)
+            joins(self.guest)
+            self.guest.begin()
+        self.callee = self.guest or find(self.sandbox, run.function or "")
         return self.callee
 
     def close(self) -> None:
         """The next call finds a new one."""
-        self.callee, self.served = None, 0
+        if self.guest is not None:
+            self.guest.close()
+        self.callee, self.guest, self.served = None, None, 0
         self.sandbox.close()
 
 
@@ -85,6 +97,9 @@ class Calls:
             kept = self._kept = _Instance(run, program)
         watch.counts_cpu = run.limits.cpu_s is not None
         meter = self._outbox.meter = Meter(metered=run.metered)
+        if kept.guest is not None:
+            watch.beside = kept.guest.cpu
+            meter.count_beside(kept.guest.cpu, since=kept.guest.cpu())
         batch = _Batch(run, kept, self._room, self._watchdog, watch, self._outbox, meter)
         try:
             batch.call_all()
@@ -160,7 +175,7 @@ class _Batch:
         error: Exception | None = None
         answer = b""
         if watch.counts_cpu:
-            watch.cpu_before = time.thread_time()
+            watch.cpu_before = watch.cpu()
         if watch.begin(index, instance.sandbox.memory_size) and instance.callee is not None:
             native.set_epoch_deadline(instance.sandbox.context, 1)  # the stop came too late for the call before
         try:
@@ -186,10 +201,14 @@ class _Batch:
 
     def _open(self, index: int) -> Callee:
         begun = time.monotonic()
-        callee = self._instance.open(self._run, index)
+        callee = self._instance.open(self._run, index, self._joins)
         self._meter.instantiate_s += time.monotonic() - begun
         self._measure_peak()
         return callee
+
+    def _joins(self, guest: Served) -> None:
+        self._watch.beside = guest.cpu
+        self._meter.count_beside(guest.cpu)
 
     def _call_metered(self, callee: Callee, given: bytes, fuel: int) -> bytes:
         sandbox = self._instance.sandbox
@@ -204,6 +223,8 @@ class _Batch:
         self._watch.end()
         self._measure_peak()
         self._instance.close()
+        self._watch.beside = None
+        self._meter.count_beside(None)
 
     def _look_closer(self, index: int, given: bytes, answer: bytes, error: Exception | None, *, touched: bool) -> None:
         """The same for a call that left a trace, took long, or did not return."""

@@ -34,7 +34,9 @@ class Chunks:
         if run.function is None:
             self.rest()
         try:
-            program = self._programs.load(run.module, metered=run.metered)
+            program = self._programs.load(
+                run.module, metered=run.metered, serves=run.bundle is not None and run.function is not None
+            )
             self._run(run, program)
         except (Unrunnable, UnicodeEncodeError) as error:
             self._refuse(run, error)

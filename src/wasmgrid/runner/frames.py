@@ -24,6 +24,7 @@ from wasmgrid.core.outcome import Outcome
 from wasmgrid.core.work import CHUNK_S
 
 MODULES, INPUTS, IO, SCRATCH = "modules", "in", "io", "scratch"
+CALLS = f"{IO}/calls"  # where the guest of an interpreter reads its next call
 STDOUT, STDERR = f"{IO}/stdout", f"{IO}/stderr"  # named pipes
 SPILL = ".spill"  # after the name of a pipe: the file that holds its bytes so far, where the guest lives long enough
 FRAME_LIMIT = 256 << 20  # args, env and stdin of a chunk; far above what the API accepts, so only a bug meets it

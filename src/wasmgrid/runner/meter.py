@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from wasmgrid.core.job import Stats
 from wasmgrid.runner.watch import cpu_clock
@@ -15,13 +16,24 @@ class Meter:
     """
 
     def __init__(self, *, metered: bool) -> None:
-        self._cpu = cpu_clock()
+        self._own_cpu = cpu_clock()
         self._since = self.until = time.monotonic()
-        self._cpu_since = self._cpu()
+        self._cpu_since = self._own_cpu()
         self.peak_bytes = 0
         self.instantiate_s = 0.0
         self.fuel_used = 0
         self._metered = metered
+        self._beside: Callable[[], float] | None = None
+
+    def count_beside(self, cpu: Callable[[], float] | None, since: float = 0.0) -> None:
+        """From now on also the cpu time of a thread beside, past its `since`; None: it has ended."""
+        if self._beside is not None:
+            self._cpu_since -= self._beside()
+        self._beside = cpu
+        self._cpu_since += since
+
+    def _cpu(self) -> float:
+        return self._own_cpu() if self._beside is None else self._own_cpu() + self._beside()
 
     def of_range(self, count: int) -> Stats:
         """One call's share of what `count` of them cost, the last of which has ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Mapping
 from itertools import islice
 
@@ -14,11 +15,12 @@ from wasmtime._extern import wrap_extern
 from wasmgrid.core.bundle import ROOT
 from wasmgrid.runner import native
 from wasmgrid.runner.engine import MAX_TABLE_ELEMENTS, MAX_TABLES
-from wasmgrid.runner.frames import MODULES, SCRATCH, STDERR, STDOUT, Run
+from wasmgrid.runner.frames import CALLS, MODULES, SCRATCH, STDERR, STDOUT, Run
 from wasmgrid.runner.program import Program
 from wasmgrid.runner.traps import Unrunnable
 
 INDEX = "WASMGRID_TASK_INDEX"
+GUEST_CALLS = b"/wasmgrid"
 _ARGV0 = "main.wasm"
 _LISTED_EXPORTS = 20
 _STDOUT, _STDERR, _SCRATCH = STDOUT.encode(), STDERR.encode(), SCRATCH.encode()
@@ -192,6 +194,9 @@ class Sandbox:
         good = native.wasi_preopen(config, _SCRATCH, b"/", True) and good
         if run.bundle is not None:
             good = native.wasi_preopen(config, f"{MODULES}/{run.bundle}".encode(), ROOT.encode(), False) and good
+            if run.function is not None:
+                os.makedirs(CALLS, exist_ok=True)
+                good = native.wasi_preopen(config, CALLS.encode(), GUEST_CALLS, False) and good
         for mount in run.mounts:
             good = native.wasi_preopen(config, mount.host.encode(), mount.guest.encode(), False) and good
         if not good:

@@ -66,7 +66,12 @@ class Watch:
         self._cell = cell
         self._lock = lock
         self._index = 0
-        self._cpu = cpu_clock()
+        self._own_cpu = cpu_clock()
+        self.beside: Callable[[], float] | None = None  # cpu time of another thread that the guest runs in
+
+    def cpu(self) -> float:
+        """Seconds of cpu time taken until now by whatever runs guests."""
+        return self._own_cpu() if self.beside is None else self._own_cpu() + self.beside()
 
     def begin(self, index: int, measure: Callable[[], int] | None = None) -> bool:
         """The guest of task `index` is about to start; whether the one before was stopped, though it had ended.
@@ -87,7 +92,7 @@ class Watch:
         if self.reason is None and self.running:
             self.reason = reason
             peak = 0 if self._measure is None else self._measure()
-            cpu_s = self._cpu() - self.cpu_before if self.counts_cpu else 0.0
+            cpu_s = self.cpu() - self.cpu_before if self.counts_cpu else 0.0
             self._cell.write(self.attempt, self._index, self.started, cpu_s, peak)
             self._engine.increment_epoch()
 
@@ -102,7 +107,7 @@ class Watch:
         """Stop the guest where a clock is due; answers how long nothing can become due, in seconds."""
         wall_left = self.started + self._wall_s - time.monotonic()
         cpu_s = self._cpu_s
-        cpu_left = _LONGEST_WAIT_S if cpu_s is None else self.cpu_before + cpu_s - self._cpu()
+        cpu_left = _LONGEST_WAIT_S if cpu_s is None else self.cpu_before + cpu_s - self.cpu()
         if wall_left <= 0:
             self.stop(Reason.WALL)
         if cpu_left <= 0:

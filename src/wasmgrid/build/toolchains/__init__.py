@@ -15,6 +15,7 @@ from wasmgrid.build.toolchains.javascript import JAVASCRIPT
 from wasmgrid.build.toolchains.language import Language
 from wasmgrid.build.toolchains.python import PYTHON_LANGUAGE
 from wasmgrid.build.toolchains.rust import RUST
+from wasmgrid.build.toolchains.typescript import TYPESCRIPT
 from wasmgrid.build.toolchains.wasm import WASM
 from wasmgrid.build.toolchains.wat import WAT
 from wasmgrid.build.toolchains.zig import ZIG
@@ -22,7 +23,7 @@ from wasmgrid.core.errors import FlagRefused, LanguageUnknown
 
 # In the order in which content is judged: what is told apart most surely comes first.
 LANGUAGES: dict[str, Language] = {
-    each.name: each for each in (WASM, WAT, GO, ZIG, RUST, CPP, C, PYTHON_LANGUAGE, JAVASCRIPT)
+    each.name: each for each in (WASM, WAT, GO, ZIG, RUST, CPP, C, PYTHON_LANGUAGE, TYPESCRIPT, JAVASCRIPT)
 }
 
 __all__ = ["LANGUAGES", "check_flags", "infer", "named"]

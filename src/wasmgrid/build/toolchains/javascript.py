@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from wasmgrid.build.functions.wrap import template
+from collections.abc import Mapping
+
+import msgspec
+
+from wasmgrid.build.functions import scripts
+from wasmgrid.build.functions.wrap import RESERVED, template
 from wasmgrid.build.toolchains.interpreted import judge, tools
 from wasmgrid.build.toolchains.interpreters import QUICKJS_CODE, QUICKJS_MODULE
-from wasmgrid.build.toolchains.language import Command, Language, Unit, pattern
+from wasmgrid.build.toolchains.language import Calls, Command, Language, Unit, pattern
 from wasmgrid.core.bundle import ROOT, Bundle
 from wasmgrid.core.interpreters import QUICKJS
 
+_PRELUDE, _SERVE = f"{RESERVED}prelude.js", f"{RESERVED}serve.js"
 # All modules are parsed and linked before the first one runs, and that one ends the interpreter.
 _CHECK = {
     "stop.js": 'import * as std from "qjs:std";\nstd.exit(0);\n',
@@ -22,14 +28,16 @@ def check(unit: Unit, entry: str) -> Command:
     return judge(unit, "quickjs-code", ["qjs", "-m", "/check/check.js"], texts)
 
 
-def bundle(entry: str, files: dict[str, bytes]) -> Bundle:
-    """The program `entry` for QuickJS."""
-    serve = "wasmgrid_serve.js"
+def bundle(entry: str, files: Mapping[str, bytes], lines: Mapping[str, object] | None = None) -> Bundle:
+    """The program `entry` for QuickJS; `lines`: where those of the file came from (`source_map`)."""
+    table = b"null" if lines is None else msgspec.json.encode({"file": f"{ROOT}/{entry}", **lines})
+    prelude = template("prelude.js").removesuffix(b"(null);\n") + b"(" + table + b");\n"
+    argv = ["qjs", "--std", "-I", f"{ROOT}/{_PRELUDE}", "-m"]
     return Bundle(
         interpreter=QUICKJS.sha256,
-        argv=["qjs", "-m", f"{ROOT}/{entry}"],
-        serve_argv=["qjs", "-m", f"{ROOT}/{serve}", f"{ROOT}/{entry}"],
-        files={**files, serve: template("serve.js")},
+        argv=[*argv, f"{ROOT}/{entry}"],
+        serve_argv=[*argv, f"{ROOT}/{_SERVE}", f"{ROOT}/{entry}"],
+        files={**files, _PRELUDE: prelude, _SERVE: template("serve.js")},
     )
 
 
@@ -42,7 +50,7 @@ def _compile(unit: Unit) -> list[Command]:
 
 
 def _bundle(unit: Unit, _produced: bytes) -> Bundle:
-    return bundle(unit.entry, dict(unit.texts))
+    return bundle(unit.entry, unit.texts)
 
 
 JAVASCRIPT = Language(
@@ -56,6 +64,7 @@ JAVASCRIPT = Language(
     components=(QUICKJS_MODULE, QUICKJS_CODE),
     builtin=tools,
     compile=_compile,
+    calls=Calls(wrap=scripts.offered, check=_compile, why=scripts.why_javascript),
     bundle=_bundle,
     hello={"hello.js": 'console.log("hello");\n'},
 )

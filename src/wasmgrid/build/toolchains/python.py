@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from wasmgrid.build.functions import scripts
 from wasmgrid.build.functions.wrap import template
 from wasmgrid.build.toolchains.interpreted import judge, tools
 from wasmgrid.build.toolchains.interpreters import PYTHON_CODE, PYTHON_MODULE
-from wasmgrid.build.toolchains.language import Command, Language, Unit, pattern
+from wasmgrid.build.toolchains.language import Calls, Command, Language, Unit, pattern
 from wasmgrid.core.bundle import ROOT, Bundle
 from wasmgrid.core.interpreters import PYTHON
 
@@ -40,6 +41,7 @@ PYTHON_LANGUAGE = Language(
     components=(PYTHON_MODULE, PYTHON_CODE),
     builtin=tools,
     compile=_compile,
+    calls=Calls(wrap=scripts.as_it_is, check=_compile, why=scripts.why_python),
     bundle=_bundle,
     hello={"hello.py": 'print("hello")\n'},
 )
