@@ -13,6 +13,7 @@ from litestar.response import Response
 from wasmgrid.core.job import JobSpec, JobView
 from wasmgrid.core.lifecycle import FINISHED
 from wasmgrid.core.limits import Ceiling
+from wasmgrid.core.overview import BuildsView, Overview
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.scheduling.explain import Why
 from wasmgrid.server import jobs
@@ -34,10 +35,11 @@ class JobPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolchainsPage(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be built, and by whom: worker -> its languages that are ready."""
+    """What can be built, by whom (worker -> its languages that are ready), and how often it was built before."""
 
     toolchains: list[Toolchain]
     workers: dict[str, list[str]]
+    builds: BuildsView
 
 
 class NewPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,12 @@ async def job_page(ref: FromPath[str], service: Svc) -> Response[Any]:
     return Response(JobPage(job=view, attempts=attempts, why=why))
 
 
+@get("/overview.json")
+async def overview_page(service: Svc) -> Overview:
+    """The whole grid."""
+    return await service.overviews.get()
+
+
 @get("/workers.json")
 async def workers_page(service: Svc) -> Workers:
     """Every worker."""
@@ -70,9 +78,11 @@ async def workers_page(service: Svc) -> Workers:
 @get("/toolchains.json")
 async def toolchains_page(service: Svc) -> ToolchainsPage:
     """What can be built, and where."""
-    toolchains, workers = await asyncio.gather(service.control.toolchains(), service.control.workers())
+    toolchains, workers, overview = await asyncio.gather(
+        service.control.toolchains(), service.control.workers(), service.overviews.get()
+    )
     ready = {each.id: [one.language for one in each.toolchains if one.ready] for each in workers}
-    return ToolchainsPage(toolchains=toolchains, workers=ready)
+    return ToolchainsPage(toolchains=toolchains, workers=ready, builds=overview.builds)
 
 
 @get("/new.json")
@@ -84,5 +94,7 @@ async def new_page(service: Svc) -> NewPage:
     return NewPage(toolchains=toolchains, defaults=defaults, ceiling=service.ceiling, workers=workers)
 
 
-router = Router(path="/", route_handlers=[job_page, workers_page, toolchains_page, new_page], include_in_schema=False)
+router = Router(
+    path="/", route_handlers=[job_page, overview_page, workers_page, toolchains_page, new_page], include_in_schema=False
+)
 jobs_router = Router(path="/jobs.json", route_handlers=[jobs.list_jobs], include_in_schema=False)

@@ -35,7 +35,7 @@ def headers_with(nonce: str) -> dict[str, str]:
         "script-src": "'self'",
         "style-src": f"'self' 'nonce-{nonce}'",
         "font-src": "'self'",
-        "img-src": "'self'",
+        "img-src": "'self' data:",  # the editor's marks; artifacts that are pictures
         "connect-src": "'self'",
         "form-action": "'none'",
         "base-uri": "'none'",

@@ -1,8 +1,10 @@
 // Numbers as people read them.
 
-/** Milliseconds: `0.3 ms`, `41 ms`, `5.00 s`, `3 min 20 s`, `2 h 5 min`. */
+/** Milliseconds: `20 us`, `0.3 ms`, `41 ms`, `5.00 s`, `3 min 20 s`, `2 h 5 min`. */
 export function duration(ms) {
   if (ms === null || ms === undefined || Number.isNaN(ms)) return "–";
+  if (ms === 0) return "0 ms";
+  if (ms < 0.1) return `${Math.max(1, Math.round(ms * 1000))} us`;
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 10_000) return `${(ms / 1000).toFixed(2)} s`;

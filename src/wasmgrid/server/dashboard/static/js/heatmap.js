@@ -1,36 +1,20 @@
 // Tasks as a canvas of cells: colour is the state, depth is how long it took. Arrow keys move, a click chooses.
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
+import { colour, useColours } from "./colours.js";
 import { duration } from "./format.js";
 
 const TONES = { succeeded: "--good", failed: "--bad", cancelled: "--idle", running: "--busy", queued: "--line-strong", building: "--build" };
-
-/** A token's colour as the canvas wants it, in the colours that are in force. */
-export function colour(element, token) {
-  const probe = document.createElement("i");
-  probe.style.color = `var(${token})`;
-  element.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-}
 
 /** `map`: {first_index, tasks_per_cell, state, wall_ms, failed}; a cell may stand for many tasks. */
 export function HeatMap({ map, chosen, onChoose }) {
   const frame = useRef(), canvas = useRef();
   const [width, setWidth] = useState(0);
   const [hover, setHover] = useState(null);
-  const [theme, setTheme] = useState(0);
+  const theme = useColours();
   useLayoutEffect(() => {
     const watch = new ResizeObserver(([entry]) => setWidth(Math.floor(entry.contentRect.width)));
     watch.observe(frame.current);
     return () => watch.disconnect();
-  }, []);
-  useEffect(() => {
-    const again = () => setTheme((n) => n + 1);
-    const dark = matchMedia("(prefers-color-scheme: dark)");
-    addEventListener("theme", again);
-    dark.addEventListener("change", again);
-    return () => { removeEventListener("theme", again); dark.removeEventListener("change", again); };
   }, []);
   const cells = map?.state.length ?? 0;
   const size = cells > 800 ? 10 : cells > 200 ? 14 : 20;

@@ -8,9 +8,9 @@ import { go } from "../router.js";
 import { Age, Badge, Empty, Failure, Icon, Meter, useTitle } from "../ui.js";
 
 const STATES = ["building", "queued", "running", "succeeded", "failed", "cancelled"];
-const SORTS = [["", "newest first"], ["oldest", "oldest first"]];
+const SORTS = [["", "newest first"], ["oldest", "oldest first"], ["finished", "ended last first"]];
 const LIMIT = 25;
-const ASKED = ["search", "state", "language", "worker", "sort", "cursor"];
+const ASKED = ["search", "state", "language", "worker", "since", "until", "sort", "cursor"];
 
 export function Jobs({ query }) {
   useTitle("Jobs");
@@ -51,6 +51,7 @@ export function Jobs({ query }) {
         : html`<${Empty} title="No jobs yet" command="wasmgrid run hello.rs"><p>Write one <a href="/new">here</a>, or type:</p><//>`)}
       ${!data && !problem && html`<div class="rows-room"></div>`}
     </section>
+    ${data?.cut && html`<p class="muted small">The search went through part of the jobs: More jobs goes on.</p>`}
     <nav class="pager" aria-label="Pages of the list">
       ${query.get("cursor") && html`<button type="button" class="button" onClick=${() => history.back()}>Back</button>`}
       ${data?.next_cursor && html`<a class="button" href=${next(query, data.next_cursor)}>More jobs</a>`}
