@@ -22,7 +22,7 @@ from wasmgrid.control.watchers import End, Watchers, first_over
 from wasmgrid.core import wire
 from wasmgrid.core.errors import TimedOutWaiting, Unavailable, Unreachable, WasmgridError
 from wasmgrid.core.job import StoredSpec
-from wasmgrid.core.overview import LeaderOverview
+from wasmgrid.core.overview import HeldView, LeaderOverview
 from wasmgrid.core.ranges import Run
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.fabric import subjects
@@ -164,6 +164,10 @@ class Control:
     async def done(self, job_id: int) -> list[Run]:
         """The tasks of an unfinished job that have their results, as runs of indexes."""
         return await self._ask(questions.Done(job_id))
+
+    async def held(self, job_id: int, index: int | None) -> list[HeldView]:
+        """The attempts at a job's tasks, or at one of them, that workers hold now; of many the oldest."""
+        return await self._ask(questions.Attempts(job_id, index))
 
     async def running(self, worker_id: str | None = None) -> list[int]:
         """The jobs that run, at one worker or at any."""

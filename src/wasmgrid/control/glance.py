@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 from wasmgrid.control.meter import Gauge
 from wasmgrid.core.lifecycle import JobState
-from wasmgrid.core.overview import QueueView, Used, WorkersView
+from wasmgrid.core.overview import HeldView, QueueView, Used, WorkersView
 from wasmgrid.core.resources import NAMES
 from wasmgrid.protocol.state import State
+
+MOST_HELD = 100
 
 
 def gauge(state: State) -> Gauge:
@@ -52,6 +54,22 @@ def running_jobs(state: State, worker_id: str | None = None) -> list[int]:
     chunks = (chunk for worker in workers for chunk in state.chunks.held_by(worker))
     held = {chunk.id for chunk in chunks if chunk.kind == "run"}
     return [job_id for job_id in held if job_id in state.jobs and state.jobs[job_id].state is JobState.RUNNING]
+
+
+def held(state: State, job_id: int, index: int | None, now: float) -> list[HeldView]:
+    """The attempts at a job's tasks (at one of them) that workers hold now, the oldest few."""
+    chunks = [each for each in state.chunks.of("run", job_id) if each.left and (index is None or index in each.left)]
+    return [
+        HeldView(
+            index=index if index is not None else min(each.left) if each.running not in each.left else each.running,
+            attempt=each.attempt,
+            worker_id=each.worker_id,
+            phase=each.phase,
+            detail=each.detail,
+            assigned_s=round(max(0.0, now - each.assigned_at), 3),
+        )
+        for each in chunks[:MOST_HELD]
+    ]
 
 
 def _used(state: State) -> dict[str, int]:

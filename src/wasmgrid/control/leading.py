@@ -22,7 +22,7 @@ from wasmgrid.control.watchers import Watchers
 from wasmgrid.core import wire
 from wasmgrid.core.errors import NotFound, WasmgridError
 from wasmgrid.core.job import StoredSpec
-from wasmgrid.core.overview import LeaderOverview
+from wasmgrid.core.overview import HeldView, LeaderOverview
 from wasmgrid.core.ranges import Run
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.fabric import subjects
@@ -181,6 +181,10 @@ class Leading:
     def done(self, job_id: int) -> list[Run]:
         """The tasks of an unfinished job that have their results, as runs of indexes."""
         return self.state.jobs[job_id].done.runs() if self.has(job_id) else []
+
+    def held(self, job_id: int, index: int | None) -> list[HeldView]:
+        """The attempts at a job's tasks, or at one of them, that workers hold now."""
+        return glance.held(self.state, job_id, index, time.monotonic())
 
     def running(self, worker_id: str | None) -> list[int]:
         """The jobs that run, at one worker or at any."""

@@ -13,7 +13,7 @@ import msgspec
 from wasmgrid.core import errors
 from wasmgrid.core.errors import ProtocolMismatch, WasmgridError
 from wasmgrid.core.job import StoredSpec
-from wasmgrid.core.overview import LeaderOverview
+from wasmgrid.core.overview import HeldView, LeaderOverview
 from wasmgrid.core.ranges import Run
 from wasmgrid.core.wire import FRAME_BYTES, Answer
 from wasmgrid.core.worker import Toolchain, WorkerView
@@ -110,6 +110,18 @@ class Done(Question[list[Run]], frozen=True, tag="done"):
         return leading.done(self.job_id)
 
 
+class Attempts(Question[list[HeldView]], frozen=True, tag="attempts"):
+    """The attempts at a job's tasks, or at one of them, that workers hold now."""
+
+    job_id: int
+    index: int | None
+    answers: ClassVar = msgspec.msgpack.Decoder(list[HeldView])
+
+    def of(self, leading: Leading) -> list[HeldView]:
+        """The oldest few."""
+        return leading.held(self.job_id, self.index)
+
+
 class Running(Question[list[int]], frozen=True, tag="running"):
     """Which jobs run; at this worker, where one is named."""
 
@@ -180,7 +192,19 @@ class Part(msgspec.Struct, frozen=True):
 
 
 AnyQuestion = (
-    Lives | WhyNot | Workers | Toolchains | Warnings | Done | Running | Overview | Act | Leads | ModulesPruned | More
+    Lives
+    | WhyNot
+    | Workers
+    | Toolchains
+    | Warnings
+    | Done
+    | Attempts
+    | Running
+    | Overview
+    | Act
+    | Leads
+    | ModulesPruned
+    | More
 )
 
 PART_BYTES = FRAME_BYTES

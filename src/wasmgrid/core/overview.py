@@ -67,6 +67,17 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     queue_ms_p99: list[float | None] = []
 
 
+class HeldView(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that a worker holds now: the task that runs, or will first; assigned so long ago."""
+
+    index: int
+    attempt: int
+    worker_id: str
+    phase: str
+    detail: str
+    assigned_s: float
+
+
 class LeaderOverview(msgspec.Struct, frozen=True, kw_only=True):
     """The part of it that only the leader knows."""
 

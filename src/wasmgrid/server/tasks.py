@@ -15,7 +15,7 @@ from wasmgrid.core.job import JobView, ResultView
 from wasmgrid.core.lifecycle import FINISHED
 from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.core.ranges import LAST_INDEX
-from wasmgrid.server import taskmap
+from wasmgrid.server import taskmap, timeline
 from wasmgrid.server.again import again
 from wasmgrid.server.jobs import Wait
 from wasmgrid.server.lines_out import MEDIA_TYPE, Lines
@@ -75,6 +75,16 @@ async def show_task(job: JobRef, index: FromPath[int], service: Svc) -> ResultVi
     """Its result, with what it printed; 404 where it has none yet."""
     _, result = await service.result_of(job, index)
     return result_view(result)
+
+
+@get("/timeline", summary="A job's way through the stages", responses=problems(404, 422))
+async def show_timeline(
+    job: JobRef,
+    service: Svc,
+    index: Annotated[int | None, QueryParameter(ge=0, le=LAST_INDEX, description="of one task of an array")] = None,
+) -> timeline.Timeline:
+    """Submit, build, queue, match, run and result: when each began and ended, or for how long it goes on; attempts."""
+    return await timeline.timeline(service, await service.find(job), index)
 
 
 @get("/results", media_type=MEDIA_TYPE, summary="All results, a line of JSON each", responses=problems(404, 422))
@@ -139,6 +149,6 @@ def _parse_outcome(text: str | None) -> OutcomeKind | None:
 
 router = Router(
     path="/v1/jobs/{job:str}",
-    route_handlers=[list_tasks, map_tasks, show_task, results, rerun],
+    route_handlers=[list_tasks, map_tasks, show_task, show_timeline, results, rerun],
     tags=["tasks of a job"],
 )
