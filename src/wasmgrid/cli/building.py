@@ -14,7 +14,7 @@ from wasmgrid.cli.fetching import save
 from wasmgrid.cli.following import waiting_for
 from wasmgrid.cli.jobflags import source_flags
 from wasmgrid.cli.requesting import program_of
-from wasmgrid.cli.terminal import Progress, one_line, wants_colour
+from wasmgrid.cli.terminal import Progress, one_line, say, wants_colour
 from wasmgrid.core.errors import InvalidField
 from wasmgrid.core.units import format_bytes, format_ms
 from wasmgrid.sdk import calls, prepare
@@ -60,9 +60,13 @@ def _built(connection: Client, job_id: int) -> Job:
         for job in connection.stream(calls.events(job_id)):
             if not job.done:
                 progress.say(waiting_for(job))
+        return connection.wait(job_id)
+    except KeyboardInterrupt:
+        progress.clear()
+        say(f"job {job_id} goes on · then: wasmgrid wasm {job_id} · end it: wasmgrid cancel {job_id}")
+        raise
     finally:
         progress.clear()
-    return connection.wait(job_id)
 
 
 def _how(job: Job) -> str:

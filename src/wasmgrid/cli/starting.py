@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from wasmgrid.cli.terminal import say
 from wasmgrid.core.errors import HomeInUse, TimedOutWaiting, Unavailable, Unreachable, WasmgridError
 from wasmgrid.home import Home, ServerEndpoint
 from wasmgrid.sdk import calls
@@ -64,6 +65,17 @@ def _start(
             env=environment,
             start_new_session=True,
         )
+    try:
+        return _answering(home, process, log, before, join=join, ends_at=ends_at)
+    except KeyboardInterrupt:
+        process.terminate()  # nobody wants it any more
+        say("the server that was starting is stopped")
+        raise
+
+
+def _answering(
+    home: Home, process: subprocess.Popen[bytes], log: Path, before: int, *, join: bool, ends_at: float
+) -> ServerEndpoint:
     while time.monotonic() < ends_at:
         endpoint = home.endpoint()
         if endpoint is not None and (join or endpoint.pid == process.pid) and _ready(endpoint):

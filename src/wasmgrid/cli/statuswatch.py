@@ -43,7 +43,8 @@ def until_finished(connection: Client, connect: Callable[[], Client], numbers: S
                     print_json(body) if output == options.JSON else click.echo(line(seen[number], datetime.now(UTC)))
                     sys.stdout.flush()
             if live is not None:
-                live.update(_text(picture(list(seen.values()), now=datetime.now(UTC), wide=output == options.WIDE)))
+                shown = picture(list(seen.values()), now=datetime.now(UTC), wide=output == options.WIDE)
+                live.update(_text(shown), refresh=True)
             if all(job.done for job in seen.values()):
                 return 0
             time.sleep(EVERY_S)
@@ -84,7 +85,7 @@ def _live() -> AbstractContextManager[Live]:
     from rich.console import Console  # noqa: PLC0415 -- see above
     from rich.live import Live  # noqa: PLC0415 -- see above
 
-    return Live(console=Console(file=sys.stdout, highlight=False), refresh_per_second=8, vertical_overflow="crop")
+    return Live(console=Console(file=sys.stdout, highlight=False), auto_refresh=False, vertical_overflow="crop")
 
 
 def _text(shown: str) -> Text:

@@ -86,10 +86,11 @@ class Progress:
                 self._write("\r\x1b[K")
 
     def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer.join()
-            self._timer = None
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+            with contextlib.suppress(RuntimeError):  # Ctrl-C came before it had begun
+                timer.join()
 
     def _draw(self, text: str) -> None:
         with self._lock:
