@@ -10,17 +10,6 @@ from tests.e2e import programs
 from tests.e2e.grid import Grid
 
 
-@pytest.fixture(scope="module")
-def c(grid: Grid) -> None:
-    """The C toolchain, where it can be had."""
-    with grid.client() as client:
-        from wasmgrid.sdk import calls
-
-        found = client.send(calls.toolchains()).toolchains
-    if not any(tool.language == "c" and tool.ready for tool in found):
-        pytest.skip("no C toolchain is installed here: wasmgrid toolchain install c")
-
-
 def test_hello(grid: Grid) -> None:
     grid.file("hello.wat", programs.prints("hello\n"))
     done = grid.run("run", "hello.wat", "-j", "greeting")

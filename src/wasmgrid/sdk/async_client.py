@@ -42,10 +42,16 @@ class AsyncClient(AsyncSender):
     ) -> None:
         super().__init__(url, token, ca=ca, timeout_s=timeout_s)
         self._watcher = AsyncWatcher(self)
+        self.maps: dict[str, JobSpec] = {}  # those that somebody reads, by their keys
 
     async def close(self) -> None:
-        """Close all connections; jobs that were submitted go on, and whoever waits for one hears `ClientClosed`."""
+        """Close all connections; jobs that were submitted go on, and whoever waits for one hears `ClientClosed`.
+
+        A `map` that was not read to its end is cancelled.
+        """
         await self._watcher.close()
+        for spec in list(self.maps.values()):
+            await self.perform(steps.abandon(spec))
         await super().close()
 
     # -- programs and functions ---------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -27,24 +27,19 @@ T = TypeVar("T")
 
 
 class AsyncMapped(AsyncIterator[T], Generic[T]):
-    """What comes of each input, as it is asked for. `aclose()`, or leaving its `async with`, cancels what has not run.
+    """What comes of each input, as it is asked for.
 
-    `job` is the array as the server has it, once the first result was asked for.
+    `aclose()`, leaving its `async with`, or the client's end in the middle cancels what has not run.
     """
 
-    def __init__(self, client: AsyncClient, *, values: bool, errors: bool) -> None:
-        self._client = client
-        self._values = values
-        self._errors = errors
-        self.job: views.Job | None = None
-        self._results: Any = None
+    def __init__(self, results: AsyncGenerator[T, None]) -> None:
+        self._results = results  # nothing of it leads back here: who lets go of this ends it
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
-        value: T = await self._results.__anext__()
-        return value
+        return await self._results.__anext__()
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,21 +51,30 @@ class AsyncMapped(AsyncIterator[T], Generic[T]):
         """Take no more, and cancel what has not run."""
         await self._results.aclose()
 
-    def begin(self, made: Any, *, ordered: bool, progress: bool | None) -> Self:
-        """Give what comes of the request that `made()` makes (None: there is no input)."""
-        self._results = self._all(made, ordered, progress)
-        return self
 
-    async def _all(self, made: Any, ordered: bool, progress: bool | None) -> AsyncIterator[Any]:
-        prepared: Prepared | None = await asyncio.to_thread(made)
+class _Reader:
+    """Submits an array and makes its results into what is given on."""
+
+    def __init__(self, client: AsyncClient, *, values: bool, errors: bool) -> None:
+        self._client = client
+        self._values = values
+        self._errors = errors  # whether failures are given on, not raised
+
+    async def all(
+        self, made: Callable[[], Prepared | None], *, ordered: bool, progress: bool | None
+    ) -> AsyncGenerator[Any, None]:
+        """What came of each input of the request that `made()` makes (None: there are none)."""
+        prepared = await asyncio.to_thread(made)
         if prepared is None:
             return
         spec = steps.keyed(prepared.spec)
+        key = spec.idempotency_key or ""
+        self._client.maps[key] = spec
         whole = False
         try:
-            job = self.job = await self._client.submit_spec(spec, prepared.blobs)
+            job = await self._client.submit_spec(spec, prepared.blobs)
             with drawn(job.task_count, progress) as shown, inputs.Sorted(job, ordered=ordered) as pieces:
-                async with aclosing(self._bursts(job)) as bursts:  # type: ignore[type-var] # it is a generator
+                async with aclosing(self._bursts(job)) as bursts:
                     async for burst in bursts:
                         shown.add(len(burst))
                         for text in pieces.take(burst):
@@ -79,10 +83,11 @@ class AsyncMapped(AsyncIterator[T], Generic[T]):
                     yield await self._made(job, text)
             whole = True
         finally:
+            del self._client.maps[key]
             if not whole:
                 await self._client.perform(steps.abandon(spec))
 
-    async def _bursts(self, job: views.Job) -> AsyncIterator[list[Line]]:
+    async def _bursts(self, job: views.Job) -> AsyncGenerator[list[Line], None]:
         call = inputs.results(job.id, values=self._values)
         seen = feed.Progress()
         patience = steps.Patience(job.id)
@@ -141,8 +146,8 @@ def mapped(
         lines = inputs.given(every, function=function, as_args=as_args, args=asked.get("args") or ())
         return options.request(source, asked, function=function, lines=lines) if lines is not None else None
 
-    found: AsyncMapped[Any] = AsyncMapped(client, values=function is not None, errors=return_exceptions)
-    return found.begin(made, ordered=ordered, progress=progress)
+    reader = _Reader(client, values=function is not None, errors=return_exceptions)
+    return AsyncMapped(reader.all(made, ordered=ordered, progress=progress))
 
 
 class AsyncFunction(Called):

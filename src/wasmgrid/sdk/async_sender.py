@@ -18,6 +18,7 @@ from wasmgrid.core.errors import Unreachable, WasmgridError
 from wasmgrid.sdk import endpoint, steps
 from wasmgrid.sdk.blobs import CHUNK_BYTES, Blob
 from wasmgrid.sdk.calls import Call, Download, Request, Stream
+from wasmgrid.sdk.failures import ClientClosed
 from wasmgrid.sdk.problems import error_of
 from wasmgrid.sdk.sender import SILENCE_S, TIMEOUT_S
 from wasmgrid.sdk.servers import AWAY, Servers, all_away, trusted, unreachable
@@ -169,6 +170,8 @@ class AsyncSender:
             headers=headers,
             timeout=timeout,
         )
+        if self._http.is_closed:
+            raise ClientClosed("the client is closed", hint="make another one")
         try:
             response = await self._http.send(asked, stream=True)
         except httpx.TransportError as error:

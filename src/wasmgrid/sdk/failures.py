@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wasmgrid.core.errors import WasmgridError
-from wasmgrid.core.printable import neutralised
+from wasmgrid.core.printable import neutralised, one_line
 
 if TYPE_CHECKING:
     from wasmgrid.sdk.results import AsyncResult, Result
@@ -41,9 +41,12 @@ class TaskFailed(WasmgridError):
     code = "task_failed"
 
     def __init__(self, result: Result | AsyncResult) -> None:
-        where = f"job {result.job_id}" + (f" task {result.index}" if result.of_array else "")
-        said = neutralised(result.message or "")
-        super().__init__(f"{where} ended with {result.ended}" + (f": {said}" if said else ""))
+        whole = result.of_array and result.index is None
+        counts = result.counts
+        said = f"{counts.total - counts.succeeded:,} of {counts.total:,} tasks" if whole else result.message
+        where = f"job {result.job_id}" + (f" task {result.index}" if result.of_array and not whole else "")
+        hint = f"which: wasmgrid tasks {result.job_id} --failed, or result.tasks(failed=True)" if whole else None
+        super().__init__(f"{where} ended with {result.ended}" + (f": {one_line(said)}" if said else ""), hint=hint)
         self.result = result
 
     def __str__(self) -> str:

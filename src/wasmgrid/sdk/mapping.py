@@ -30,29 +30,23 @@ class Mapped(Iterator[T], Generic[T]):
     what has not run. `job_id` is the array's number (None where there were no inputs).
     """
 
-    def __init__(
-        self, client: Client, job: views.Job | None, *, values: bool, ordered: bool, errors: bool, progress: bool | None
-    ) -> None:
+    def __init__(self, client: Client, job: views.Job | None, results: Iterator[tuple[int, T]]) -> None:
         self._client = client
-        self._view = job
-        self._values = values
-        self._errors = errors  # whether failures are given on, not raised
-        self._results: Iterator[tuple[int, T]] = iter(())
-        if job is not None:
-            self._results = self._all(job, drawn(job.task_count, progress), ordered)
+        self._job = job
+        self._results = results  # nothing of it leads back here: who lets go of this ends it
 
     @property
     def job_id(self) -> int | None:
         """The array's number."""
-        return self._view.id if self._view is not None else None
+        return self._job.id if self._job is not None else None
 
     @property
     def job(self) -> Job[Result] | None:
         """The array as a future of its own, for `why()`, `status()`, `cancel()`."""
-        return self._client.follow(self._view) if self._view is not None else None
+        return self._client.follow(self._job) if self._job is not None else None
 
     def __len__(self) -> int:
-        return self._view.task_count if self._view is not None else 0
+        return self._job.task_count if self._job is not None else 0
 
     def __iter__(self) -> Self:
         return self
@@ -75,7 +69,22 @@ class Mapped(Iterator[T], Generic[T]):
         if hasattr(self._results, "close"):
             self._results.close()
 
-    def _all(self, job: views.Job, shown: Shown, ordered: bool) -> Iterator[tuple[int, T]]:
+    def __repr__(self) -> str:
+        return f"<Mapped: {len(self):,} tasks" + (f" of job {self.job_id}>" if self._job is not None else ">")
+
+
+class _Reader:
+    """Makes an array's results into what is given on."""
+
+    def __init__(self, client: Client, job: views.Job, *, values: bool, errors: bool) -> None:
+        self._client = client
+        self._job = job
+        self._values = values
+        self._errors = errors  # whether failures are given on, not raised
+
+    def all(self, shown: Shown, *, ordered: bool) -> Iterator[tuple[int, Any]]:
+        """(number of its input, what came of it), until the array's end; whoever stops before cancels it."""
+        job = self._job
         feed = Feed(Quietly(self._client, job.id), job.id, inputs.results(job.id, values=self._values))
         whole = False
         try:
@@ -99,23 +108,20 @@ class Mapped(Iterator[T], Generic[T]):
         task = inputs.task_of(text)
         if task.outcome == OutcomeKind.BUILD_FAILED:
             self._not_built()
-        assert self._view is not None  # noqa: S101 -- there are results
-        return task.index, self._client.result_of(self._view, task)
+        return task.index, self._client.result_of(self._job, task)
 
     def _failed(self, ended: Ended) -> TaskFailed:
-        assert self._view is not None  # noqa: S101 -- there are results
         if ended.outcome == OutcomeKind.BUILD_FAILED:
             self._not_built()
-        task = inputs.as_result(self._view.id, ended)
+        task = inputs.as_result(self._job.id, ended)
         if self._errors:
-            return TaskFailed(Result(self._client, self._view, task))
+            return TaskFailed(Result(self._client, self._job, task))
         with suppress(NotFound):
-            task = self._client.task(self._view.id, ended.index)
-        raise TaskFailed(self._client.result_of(self._view, task))
+            task = self._client.task(self._job.id, ended.index)
+        raise TaskFailed(self._client.result_of(self._job, task))
 
     def _not_built(self) -> None:
-        assert self._view is not None  # noqa: S101 -- there are results
-        self._client.perform(endings.built(self._client.wait(self._view.id)))
+        self._client.perform(endings.built(self._client.wait(self._job.id)))
 
 
 def mapped(
@@ -133,9 +139,8 @@ def mapped(
     """Submit the array; see `Client.map`."""
     options.check(asked)
     lines = inputs.given(every, function=function, as_args=as_args, args=asked.get("args") or ())
-    how: dict[str, Any] = {"values": function is not None, "ordered": ordered, "errors": return_exceptions}
     if lines is None:
-        return Mapped(client, None, progress=False, **how)
+        return Mapped(client, None, iter(()))
     made = options.request(source, asked, function=function, lines=lines)
     spec = steps.keyed(made.spec)
     try:
@@ -143,4 +148,5 @@ def mapped(
     except (KeyboardInterrupt, SystemExit):
         client.perform(steps.abandon(spec))
         raise
-    return Mapped(client, job, progress=progress, **how)
+    reader = _Reader(client, job, values=function is not None, errors=return_exceptions)
+    return Mapped(client, job, reader.all(drawn(job.task_count, progress), ordered=ordered))

@@ -159,7 +159,7 @@ class Sender:
                 try:
                     return kept, self._ask(kept, request)
                 except _GONE:
-                    self.close()  # they were closed all together, most likely
+                    Sender.close(self)  # they were closed all together, most likely
         connection = self.transport.connect()
         return connection, self._ask(connection, request)
 

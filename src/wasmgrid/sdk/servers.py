@@ -106,4 +106,5 @@ def all_away(failures: Sequence[WasmgridError]) -> WasmgridError:
     said = [each for each in failures if not isinstance(each, Unreachable)]
     if said or len(failures) == 1:
         return (said or failures)[-1]
-    return Unreachable("; ".join(each.message for each in failures), hint=failures[-1].hint)
+    kind = NotAsked if all(isinstance(each, NotAsked) for each in failures) else Unreachable
+    return kind("; ".join(each.message for each in failures), hint=failures[-1].hint)

@@ -22,7 +22,7 @@ from wasmgrid.sdk.blobs import Blob
 from wasmgrid.sdk.calls import Call, JobId
 from wasmgrid.sdk.multipart import given
 from wasmgrid.sdk.problems import Problem, error_named
-from wasmgrid.sdk.servers import AWAY
+from wasmgrid.sdk.servers import AWAY, NotAsked
 from wasmgrid.sdk.taskviews import Batch, Submitted
 
 T = TypeVar("T")
@@ -82,9 +82,22 @@ def keyed(spec: JobSpec) -> JobSpec:
 
 
 def run(spec: JobSpec, blobs: Mapping[str, Blob]) -> Steps[views.Job]:
-    """Submit and wait for the end; one call where that comes within `calls.WAIT_S`."""
-    job = yield from submit(spec, blobs, wait_s=calls.WAIT_S)
-    return job if job.done else (yield from outlast(job.id))
+    """Submit and wait for the end; one call where that comes within `calls.WAIT_S`.
+
+    A server that goes while it holds the request may come back: under its key (`keyed`) it is the same job.
+    """
+    patience = Patience()
+    asked = False
+    while True:
+        try:
+            job = yield from submit(spec, blobs, wait_s=calls.WAIT_S)
+        except Unreachable as error:
+            asked = asked or not isinstance(error, NotAsked)
+            if not asked:
+                raise
+            yield patience.after(error)
+        else:
+            return job if job.done else (yield from outlast(job.id))
 
 
 def outlast(job_id: int) -> Steps[views.Job]:
