@@ -8,7 +8,7 @@ import select
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -46,7 +46,7 @@ def top(once: bool, every_s: float, sort: str, as_json: bool, server: str | None
         return print_json(connection.send(calls.raw(calls.overview())))
     if not once and not (redraws(sys.stdout) and sys.stdin.isatty()):
         raise click.UsageError("top draws on a terminal; one frame for anything else: wasmgrid top --once")
-    watched = Watched(connection)
+    watched = Watched(connection, lambda: client(server))
     look = Look(columns=_ONCE_COLUMNS, sort=sort, ascii_only=_ascii_only())
     if once:
         columns = shutil.get_terminal_size((_ONCE_COLUMNS, 24)).columns
@@ -58,10 +58,11 @@ def top(once: bool, every_s: float, sort: str, as_json: bool, server: str | None
 
 
 class Watched:
-    """A grid that is asked again and again."""
+    """A grid that is asked again and again; `connect` finds its server where that came back under another address."""
 
-    def __init__(self, connection: Client) -> None:
+    def __init__(self, connection: Client, connect: Callable[[], Client]) -> None:
         self._connection = connection
+        self._connect = connect
         self._meters: dict[int, Meter] = {}
         self._last: Seen | None = None
 
@@ -73,6 +74,8 @@ class Watched:
             if self._last is None:
                 raise
             self._last = replace(self._last, trouble=f"{error.message}; trying again")
+            with contextlib.suppress(*AWAY):
+                self._connection = self._connect()
         return self._last
 
     def _asked(self) -> Seen:
