@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,6 +191,9 @@ def test_doctor_lists_and_checks(make_builder: MakeBuilder, need: Callable[..., 
     assert listed["c"].state == "ready"
     assert listed["c"].disk_bytes > 1 << 20
     assert listed["wat"].state == "builtin"
+    if listed["python"].state == "ready":  # what wasmgrid itself runs on is part of no toolchain, nor the user's
+        assert not listed["python"].users_own
+        assert sys.prefix not in "".join(listed["python"].paths)
     assert asyncio.run(doctor.sandbox(builder)).kind in set(Kind)
     checked = asyncio.run(doctor.check(builder, "c"))
     assert checked.ok, checked

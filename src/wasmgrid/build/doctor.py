@@ -101,7 +101,9 @@ def _status(builder: Builder, name: str) -> ToolchainStatus:
     language = LANGUAGES[name]
     described = builder.provision.toolchain(language)
     ready = builder.provision.ready(language)
-    paths = [path for path in ready.tools.values() if language.components] if ready is not None else []
+    with_us = {str(path) for path in language.builtin().values()}  # what wasmgrid itself runs on is no toolchain
+    tools = ready.tools.values() if ready is not None and language.components else ()
+    paths = [path for path in tools if str(path) not in with_us]
     state = "missing" if ready is None else "ready" if language.components else "builtin"
     return ToolchainStatus(
         language=name,
