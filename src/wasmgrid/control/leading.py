@@ -86,6 +86,7 @@ class Leading:
         self._parts = questions.Parts()
         self._subscriptions: list[Subscription] = []
         self._leader: Leader
+        self._begun = False
 
     # ---- life
 
@@ -105,6 +106,8 @@ class Leading:
         self._subscriptions.append(hearing)
         self._subscriptions.append(await self._fabric.serve(subjects.ask(), self._hear_server))
         self._perform(self._leader.begin(time.monotonic()))
+        self._begun = True
+        self._meter.terms += 1
         self._performer.start()
         self._performer.spawn(self._tick_loop())
         self._performer.spawn(self._meter_loop())
@@ -119,6 +122,8 @@ class Leading:
         for subscription in self._subscriptions:
             await subscription.stop()
         await self._performer.stop()
+        if self._begun:
+            self._meter.term_over(self.state.counters)
 
     @property
     def state(self) -> State:

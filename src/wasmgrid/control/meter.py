@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from wasmgrid.control import histogram
@@ -19,6 +20,7 @@ from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.core.overview import BuildsView, Series
 from wasmgrid.core.ranges import Ranges
+from wasmgrid.protocol.state import Counters
 
 STEP_S = 2
 POINTS = 450  # 15 minutes
@@ -72,6 +74,8 @@ class Meter:
         self.outcomes: dict[str, int] = {SUCCEEDED: 0, **{str(kind): 0 for kind in OutcomeKind}}
         self.jobs: dict[JobState, int] = {}  # that ended
         self.builds = self.build_hits = 0
+        self.terms = 0
+        self._past = Counters()  # of the terms before
         self.wall = Durations()
         self.queue = Durations()
         self._points: deque[Point] = deque(maxlen=POINTS)
@@ -137,7 +141,16 @@ class Meter:
         for state in states:
             self.jobs[state] = self.jobs.get(state, 0) + 1
 
+    def term_over(self, counters: Counters) -> None:
+        """A term is over; so much happened in it."""
+        self._past = Counters(**self.counted(counters))
+
     # ---- what came of it
+
+    def counted(self, counters: Counters | None) -> dict[str, int]:
+        """What happened in all terms; `counters` are those of the one that goes on."""
+        past = msgspec.structs.asdict(self._past)
+        return {name: count + (getattr(counters, name) if counters is not None else 0) for name, count in past.items()}
 
     def begin(self, now: float) -> None:
         """A term begins: what is counted from now on belongs to its first step."""

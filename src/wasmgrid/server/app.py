@@ -13,8 +13,22 @@ from litestar.exceptions import HTTPException
 from wasmgrid.control import Control
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.limits import Ceiling
-from wasmgrid.server import batch, blobs_in, grid, job_files, jobs, logs, openapi, pool, problems, tasks, waiting
+from wasmgrid.server import (
+    batch,
+    blobs_in,
+    grid,
+    job_files,
+    jobs,
+    logs,
+    metrics,
+    openapi,
+    pool,
+    problems,
+    tasks,
+    waiting,
+)
 from wasmgrid.server.admission import Admission
+from wasmgrid.server.counting import Counting
 from wasmgrid.server.dashboard import data, pages, sign_in
 from wasmgrid.server.dashboard.sessions import Sessions
 from wasmgrid.server.direct import Direct
@@ -73,6 +87,7 @@ def create_app(
             grid.router,
             pool.router,
             *grid.health,
+            metrics.metrics,
             *sign_in.links,
             sign_in.router,
             pages.router,
@@ -91,13 +106,14 @@ def create_app(
         logging_config=None,
         request_max_body_size=None,  # every route that reads a body counts it while it streams
     )
-    app.asgi_handler = Gate(
+    gate = Gate(
         Direct(app.asgi_handler, service),
         token=token,
         sessions=service.sessions,
         allowed_hosts=allowed_hosts,
         on_activity=on_activity,
     )
+    app.asgi_handler = Counting(gate, service.answered)
     return app
 
 

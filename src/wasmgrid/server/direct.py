@@ -19,7 +19,8 @@ from wasmgrid.server.headers import SAFE
 from wasmgrid.server.problems import response_of, unexpected
 from wasmgrid.server.service import Service
 
-PATHS = frozenset({"/v1/jobs", "/v1/jobs/"})
+ROUTE = "/v1/jobs"
+PATHS = frozenset({ROUTE, "/v1/jobs/"})
 _WAIT = re.compile(rb"wait=(\d{1,6}(?:\.\d{1,6})?)")
 _HEADERS = [(b"content-type", b"application/json"), *((k.lower().encode(), v.encode()) for k, v in SAFE.items())]
 
@@ -43,6 +44,7 @@ class Direct:
         await self._app(scope, receive, send)
 
     async def _submit(self, scope: HTTPScope, receive: Receive, send: Send, wait_s: float) -> None:
+        scope["path_template"] = ROUTE
         try:
             view, status = await jobs.accept(Request(scope, receive), self._service, wait_s)
             body = _encode(view)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -65,6 +66,7 @@ class Service:
     fabric_reachable: Callable[[], Awaitable[bool]]
     bodies: Bodies = field(default_factory=Bodies)
     streams: Streams = field(default_factory=Streams)
+    answered: Counter[tuple[str, str, int]] = field(default_factory=Counter)  # (method, route, status)
     tenant: str = DEFAULT_TENANT
 
     @cached_property
