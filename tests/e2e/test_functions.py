@@ -16,9 +16,12 @@ ADD = {
     "cpp": "int add(int a, int b) { return a + b; }\n",
     "go": "package main\n\nfunc add(a, b int) int { return a + b }\n",
     "zig": "pub fn add(a: i32, b: i32) i32 {\n    return a + b;\n}\n",
+    "py": "def add(a: int, b: int) -> int:\n    return a + b\n",
+    "js": "function add(a, b) {\n  return a + b;\n}\n",
+    "ts": "const add = (a: number, b: number): number => a + b;\n",
     "wat": arrayguests.FUNCTIONS,
 }
-LANGUAGES = {"rs": "rust"}
+LANGUAGES = {"rs": "rust", "py": "python", "js": "javascript", "ts": "typescript"}
 RUST = """\
 pub fn greet(name: String, times: u32) -> String { format!("hello {name}! ").repeat(times as usize).trim_end().into() }
 pub fn picky(n: i32) -> Result<i32, String> { if n < 3 { Ok(n * n) } else { Err(format!("{n} is too much")) } }

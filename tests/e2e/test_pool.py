@@ -14,6 +14,7 @@ import pytest
 from tests.e2e import guests, programs
 from tests.e2e.grid import GONE_S, Grid, running
 from tests.e2e.members import Member, member, workers_when
+from tests.e2e.test_functions import needs
 from tests.processes import shown
 
 from wasmgrid.core.errors import Unreachable, WasmgridError
@@ -198,3 +199,16 @@ def test_hostile_52_no_worker_with_what_is_no_label(pool: Grid, label: str) -> N
     done = pool.run("worker", "--label", label)
     assert done.returncode == 2
     assert "letters, digits, - and _" in done.stderr.decode()
+
+
+def test_a_worker_without_toolchains_has_an_interpreter_from_the_store(pool: Grid, other: Member) -> None:
+    needs(pool, "js")
+    pool.file("hello.js", "console.log('hello');\n")
+    path = credential(pool, "bare")
+    nothing = str(other.place.home / "toolchains")
+    other.start("worker", "--credential", path, "--label", "room=bare", WASMGRID_TOOLCHAINS=nothing)
+    workers_when(pool, lambda there: "bare" in there)
+    done = pool.run("run", "hello.js", "--require", "room=bare", "--json")
+    job = json.loads(done.stdout)
+    assert (job["result"]["worker_id"], job["result"]["stdout"]) == ("bare", "hello\n"), done.stderr.decode()
+    assert job["result"]["stats"]["precompile_ms"] > 0

@@ -1,6 +1,6 @@
 """The module of an interpreted language: a program with the digest of the interpreter that it runs on.
 
-A bundle is a WebAssembly module of a few hundred bytes and the program's files: it imports its functions from its
+A bundle is a WebAssembly module of some kilobytes with the program's files: it imports its functions from its
 interpreter (so that any other runtime says what it lacks) and has all else in one custom section. The same program on
 the same interpreter gives the same bytes, so a bundle's digest names both.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections.abc import Mapping
 from itertools import islice
 
@@ -21,6 +22,7 @@ from wasmgrid.runner.traps import Unrunnable
 
 INDEX = "WASMGRID_TASK_INDEX"
 GUEST_CALLS = b"/wasmgrid"
+_TOO_SMALL = re.compile(r"memory minimum size of (\d+) pages exceeds memory limits")
 _ARGV0 = "main.wasm"
 _LISTED_EXPORTS = 20
 _STDOUT, _STDERR, _SCRATCH = STDOUT.encode(), STDERR.encode(), SCRATCH.encode()
@@ -95,6 +97,10 @@ class Sandbox:
             text = str(raised)
             if "backtrace" in text:
                 raise  # its start function ran, and failed
+            if (found := _TOO_SMALL.search(text)) is not None:
+                begins_mb = -(-(int(found[1]) << 16) >> 20)
+                memory_mb = self._memory_bytes >> 20
+                text = f"it begins with {begins_mb} MB of memory, and memory_mb is {memory_mb}; ask for more than that"
             raise Unrunnable(text) from raised
 
     def close(self) -> None:

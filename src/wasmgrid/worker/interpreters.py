@@ -31,7 +31,7 @@ class Interpreters:
 
     def code(self, sha256: str) -> Path | None:
         """Machine code that can be trusted, for the runtime that this worker has; None where there is none."""
-        code = self._find(sha256).code
+        code = self._find(sha256).code if sha256 in INTERPRETERS else None
         return code if code is not None and _is_ours(code) else None
 
     async def fetch(self, sha256: str, dest: Path) -> None:
@@ -45,8 +45,8 @@ class Interpreters:
         except (NotFound, DigestMismatch) as error:
             name = INTERPRETERS[sha256].name
             raise ModuleNotFound(
-                f"the interpreter {name} is neither on this worker nor in the store",
-                hint=f"wasmgrid toolchain install {name}",
+                f"the interpreter {name} is neither on this worker nor in the store; install its toolchain there, or run a "
+                "program of that language from its source"
             ) from error
 
     async def upload(self, sha256: str) -> None:

@@ -7,7 +7,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from wasmgrid.core.errors import DigestMismatch, InputNotFound, InvalidField, ModuleNotFound, NotFound, TooLarge
+from wasmgrid.core.errors import (
+    DigestMismatch,
+    InputNotFound,
+    InvalidField,
+    InvalidModule,
+    ModuleNotFound,
+    NotFound,
+    TooLarge,
+)
 from wasmgrid.core.job import Input
 from wasmgrid.core.limits import Ceiling
 from wasmgrid.core.outcome import Outcome, OutcomeKind
@@ -24,7 +32,7 @@ from wasmgrid.worker.results import CANCELLED, Cost, Results
 from wasmgrid.worker.runners import Runners
 from wasmgrid.worker.task import PreparedModule, RunnerChunk, Tasks
 
-NEVER = (NotFound, InputNotFound, TooLarge, DigestMismatch, InvalidField)
+NEVER = (NotFound, InputNotFound, TooLarge, DigestMismatch, InvalidField, InvalidModule)
 
 
 class TaskRunning:

@@ -1,10 +1,8 @@
 # Runs a Python program as `python PROGRAM ARGUMENTS` would: `-c TEXT PROGRAM ARGUMENTS`.
-import sys
-
-
 def wasmgrid_run():
     """Nothing of it is left in the program's own names."""
     import builtins
+    import sys
 
     from _sitebuiltins import Quitter
 
@@ -20,7 +18,7 @@ def wasmgrid_run():
     sys.stdout.reconfigure(line_buffering=True)  # whoever follows a job sees each line, and a killed one has said it
     sys.excepthook = complain
     names = sys.modules["__main__"].__dict__
-    del names["sys"], names["wasmgrid_run"]
+    del names["wasmgrid_run"]
     names["__file__"] = path
     with open(path, "rb") as file:
         code = compile(file.read(), path, "exec", 0, True)
