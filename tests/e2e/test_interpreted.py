@@ -15,7 +15,7 @@ from tests.e2e.test_functions import needs
         ("job.py", "import sys\nprint(sys.argv[1:], sys.stdin.read())\nsys.exit(3)\n"),
         (
             "job.js",
-            'import { in as input } from "qjs:std";\nconsole.log(process.argv.slice(2), input.getline() ?? "");process.exit(3);',
+            'import * as std from "qjs:std";\nconsole.log(process.argv.slice(2), std.in.readAsString());std.exit(3);',
         ),
         ("job.ts", "const names: string[] = process.argv.slice(2);\nconsole.log(names, '');\nprocess.exit(3);\n"),
     ],

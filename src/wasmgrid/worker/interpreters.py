@@ -45,8 +45,8 @@ class Interpreters:
         except (NotFound, DigestMismatch) as error:
             name = INTERPRETERS[sha256].name
             raise ModuleNotFound(
-                f"the interpreter {name} is neither on this worker nor in the store; install its toolchain there, or run a "
-                "program of that language from its source"
+                f"the interpreter {name} is neither on this worker nor in the store; install its toolchain there, "
+                "or run a program of that language from its source"
             ) from error
 
     async def upload(self, sha256: str) -> None:
