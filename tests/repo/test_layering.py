@@ -105,6 +105,15 @@ def test_the_core_reads_no_clock_throws_no_dice_and_does_no_io(path: Path) -> No
     assert not [node for node in ast.walk(tree(path)) if isinstance(node, ast.AsyncFunctionDef)]
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if part_of(path) in {"cli", "mcp"}], ids=lambda path: path.name
+)
+def test_whatever_talks_to_a_server_does_so_through_the_sdk(path: Path) -> None:
+    assert not {
+        name for name in imported(path) if name.startswith(("http.", "httpx", "urllib.request", "requests", "aiohttp"))
+    }
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_module_says_what_it_is_for_and_is_one_thing(path: Path) -> None:
     assert ast.get_docstring(tree(path)), f"{path} has no docstring"

@@ -1,6 +1,6 @@
 """Stage 1, the client's half: every API call described once, and a sync and an async client that send them.
 
-    from wasmgrid.sdk import Client, prepare
+What programs use is named by `wasmgrid` itself (`import wasmgrid`); below it, for whoever makes requests of their own:
 
     with Client() as grid:
         hello = prepare.job("hello.rs", name="sleep", cpus=1, memory_mb=1000)

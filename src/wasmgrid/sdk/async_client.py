@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
 from wasmgrid.core.job import JobSpec
-from wasmgrid.sdk import arrays, calls, endings, options, steps, views
+from wasmgrid.core.overview import Overview
+from wasmgrid.sdk import arrays, calls, endings, looks, options, steps, views
 from wasmgrid.sdk.async_jobs import AsyncJob, AsyncWatcher
 from wasmgrid.sdk.async_mapping import AsyncFunction, AsyncMapped, mapped
 from wasmgrid.sdk.async_sender import AsyncSender
@@ -152,6 +155,18 @@ class AsyncClient(AsyncSender):
         """All attempts of a job that ended, oldest first."""
         return (await self.send(calls.attempts(job_id))).attempts
 
+    async def timeline(self, job_id: JobId, *, index: int | None = None) -> looks.Timeline:
+        """When each stage of a job (or of one task of an array) began and ended, and its attempts."""
+        return await self.send(looks.timeline(job_id, index=index))
+
+    async def task_map(self, job_id: JobId, *, cells: int = 2000) -> looks.TaskMap:
+        """An array at one glance: states and durations in at most `cells` cells, a histogram, failures in groups."""
+        return await self.send(looks.task_map(job_id, cells=cells))
+
+    async def overview(self) -> Overview:
+        """The grid at one glance: jobs by state, queue, workers, success rate, and a quarter of an hour as a series."""
+        return await self.send(calls.overview())
+
     async def workers(self) -> list[views.Worker]:
         """All workers, with what each has and what of it is taken."""
         return (await self.send(calls.workers())).workers
@@ -168,11 +183,30 @@ class AsyncClient(AsyncSender):
         """Give a worker tasks again that was cordoned or quarantined."""
         return await self.send(calls.worker_action(worker_id, "uncordon"))
 
-    async def jobs(self, *, state: str | None = None, name: str | None = None) -> AsyncIterator[views.Job]:
-        """All jobs, newest first, fetched as they are asked for."""
+    async def jobs(
+        self,
+        *,
+        state: str | Sequence[str] | None = None,
+        name: str | None = None,
+        search: str | None = None,
+        language: str | None = None,
+        worker: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        sort: str | None = None,
+    ) -> AsyncIterator[views.Job]:
+        """All jobs, newest first (`sort`: newest, oldest, finished), fetched as they are asked for.
+
+        `state` is one or several, `name` a part of it, `search` a number or a part of a name or a language; `since` and
+        `until` bound the submission.
+        """
+        ask = partial(
+            calls.jobs, state=state, name=name, search=search, language=language, worker=worker, since=since,
+            until=until, sort=sort, limit=100,
+        )  # fmt: skip
         cursor: str | int | None = None
         while True:
-            page = await self.send(calls.jobs(state=state, name=name, limit=100, cursor=cursor))
+            page = await self.send(ask(cursor=cursor))
             for job in page.jobs:
                 yield job
             cursor = page.next_cursor

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
 from wasmgrid.core.job import JobSpec
-from wasmgrid.sdk import arrays, calls, endings, options, steps, views
+from wasmgrid.core.overview import Overview
+from wasmgrid.sdk import arrays, calls, endings, looks, options, steps, views
 from wasmgrid.sdk.blobs import Blob
 from wasmgrid.sdk.calls import JobId
 from wasmgrid.sdk.functions import Function
@@ -177,6 +180,18 @@ class Client(Sender):
         """All attempts of a job that ended, oldest first."""
         return self.send(calls.attempts(job_id)).attempts
 
+    def timeline(self, job_id: JobId, *, index: int | None = None) -> looks.Timeline:
+        """When each stage of a job (or of one task of an array) began and ended, and its attempts."""
+        return self.send(looks.timeline(job_id, index=index))
+
+    def task_map(self, job_id: JobId, *, cells: int = 2000) -> looks.TaskMap:
+        """An array at one glance: states and durations in at most `cells` cells, a histogram, failures in groups."""
+        return self.send(looks.task_map(job_id, cells=cells))
+
+    def overview(self) -> Overview:
+        """The grid at one glance: jobs by state, queue, workers, success rate, and a quarter of an hour as a series."""
+        return self.send(calls.overview())
+
     def workers(self) -> list[views.Worker]:
         """All workers, with what each has and what of it is taken."""
         return self.send(calls.workers()).workers
@@ -193,11 +208,30 @@ class Client(Sender):
         """Give a worker tasks again that was cordoned or quarantined."""
         return self.send(calls.worker_action(worker_id, "uncordon"))
 
-    def jobs(self, *, state: str | None = None, name: str | None = None) -> Iterator[views.Job]:
-        """All jobs, newest first, fetched as they are asked for."""
+    def jobs(
+        self,
+        *,
+        state: str | Sequence[str] | None = None,
+        name: str | None = None,
+        search: str | None = None,
+        language: str | None = None,
+        worker: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        sort: str | None = None,
+    ) -> Iterator[views.Job]:
+        """All jobs, newest first (`sort`: newest, oldest, finished), fetched as they are asked for.
+
+        `state` is one or several, `name` a part of it, `search` a number or a part of a name or a language; `since` and
+        `until` bound the submission.
+        """
+        ask = partial(
+            calls.jobs, state=state, name=name, search=search, language=language, worker=worker, since=since,
+            until=until, sort=sort, limit=100,
+        )  # fmt: skip
         cursor: str | int | None = None
         while True:
-            page = self.send(calls.jobs(state=state, name=name, limit=100, cursor=cursor))
+            page = self.send(ask(cursor=cursor))
             yield from page.jobs
             cursor = page.next_cursor
             if cursor is None:
