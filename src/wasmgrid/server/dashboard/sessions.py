@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import secrets
 import time
-from http.cookies import CookieError, SimpleCookie
 
 from wasmgrid.core.errors import Unauthorized
 from wasmgrid.store import Store
@@ -22,6 +21,7 @@ SESSION_S = 14 * 86400.0
 HEEDED_S = 3.0  # a session that was ended at another server is not heeded here after that
 _SECRET_BYTES = 24
 _MOST_KNOWN = 1000
+_MOST_COOKIES = 4
 
 
 class Sessions:
@@ -58,9 +58,12 @@ class Sessions:
 
     async def holds(self, cookies: str) -> bool:
         """Whether a request with this Cookie header comes from a browser that is signed in."""
-        secret = self._secret(cookies)
-        if secret is None:
-            return False
+        for secret in self._secrets(cookies):
+            if await self._is_good(secret):
+                return True
+        return False
+
+    async def _is_good(self, secret: str) -> bool:
         digest, now = _digest(secret), time.monotonic()
         if self._known.get(digest, 0.0) > now:
             return True
@@ -74,8 +77,7 @@ class Sessions:
 
     async def close(self, cookies: str) -> None:
         """Sign this browser out."""
-        secret = self._secret(cookies)
-        if secret is not None:
+        for secret in self._secrets(cookies):
             self._known.pop(_digest(secret), None)
             await self._store.remove_sign_in(_digest(secret))
 
@@ -89,12 +91,14 @@ class Sessions:
         lasts = f"; Max-Age={SESSION_S if secret else 0:.0f}"
         return f"{self.cookie_name}={secret}; Path=/; HttpOnly; SameSite=Strict{lasts}{'; Secure' if secure else ''}"
 
-    def _secret(self, cookies: str) -> str | None:
-        try:
-            morsel = SimpleCookie(cookies).get(self.cookie_name)
-        except CookieError:
-            return None
-        return morsel.value if morsel is not None and morsel.value else None
+    def _secrets(self, cookies: str) -> list[str]:
+        """What stands in our cookie, of which a path may have another one.
+
+        Others on this host set cookies, too, in forms at which `http.cookies` gives up on all: they are passed over.
+        """
+        pairs = (each.partition("=") for each in cookies.split(";"))
+        found = [value.strip() for name, _, value in pairs if name.strip() == self.cookie_name and value.strip()]
+        return found[:_MOST_COOKIES]
 
 
 def _digest(secret: str) -> str:
