@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -13,6 +14,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import yaml
 from tests.docs.blocks import Block, blocks, typed
 from tests.docs.likeness import Ids, alike, plain
@@ -22,6 +24,7 @@ from tests.e2e.grid import WASMGRID, Grid
 ROOT = Path(__file__).parents[2]
 COMMAND_S = 120.0
 MOST_LINES = 60  # of a difference
+PRINTS_AN_ID = re.compile(r"wasmgrid (?:submit|rerun)\b")
 SHOWN_ONLY = {"text", ""}  # pictures and output: nothing that could be run
 
 
@@ -97,6 +100,8 @@ class Page:
             self._last = came
             if "differs" in block.notes:
                 shown, came = _exit_code(shown), _exit_code(came)
+            if PRINTS_AN_ID.search(each.command):
+                shown, came = (re.sub(r"(?m)^\d+$", "ID", said) for said in (shown, came))
             self._compare(place, each.command, shown, came)
 
     def _is_a_new_file(self, command: str) -> bool:
@@ -185,8 +190,10 @@ def own_grid(directory: Path) -> Iterator[Grid]:
     try:
         yield grid
     finally:
+        if grid.home.exists():
+            grid.run("down")
         for process in grid.left():
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(psutil.Error):
                 process.terminate()
         assert grid.gone(), f"left behind: {grid.left()}"
 
