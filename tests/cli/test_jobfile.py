@@ -135,6 +135,8 @@ def test_what_is_given_beside_a_file_counts_before_it(server: Scripted) -> None:
         ('source = "gone.c"', "here/job.toml:1: there is no here/gone.c · a path is relative to the job file"),
         ('source = "main.c"\nmodule = "x.wasm"', "is both source and module"),
         ("name = 'x'", "names no program"),
+        ('source = ""', "here/job.toml:1: source is empty"),
+        ("name = " + "[" * 5000 + "]" * 5000, "nests its values too deep"),
         ("name = x", "is no TOML: Invalid value (at line 1, column 8)"),
         ('source = "main.c"\noutput_overflow = "drop"', "output_overflow: 'drop' is not one of 'stop', 'truncate'"),
     ],

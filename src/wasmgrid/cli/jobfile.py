@@ -78,6 +78,8 @@ def read(path: Path, context: click.Context) -> JobFile:
         raise InvalidRequest(f"{path} is not UTF-8 text", hint="write it as docs/job-files.md has it") from None
     except tomllib.TOMLDecodeError as error:
         raise InvalidRequest(f"{path} is no TOML: {error}", hint='text goes in quotes: name = "sweep"') from None
+    except RecursionError:
+        raise InvalidRequest(f"{path} nests its values too deep", hint="no key of a job file needs that") from None
     except OSError as error:
         raise InvalidPath(f"{path} cannot be read: {error.strerror}") from None
     if path.name in _NO_MODULES and not set(PROGRAM) & set(table):
@@ -123,6 +125,8 @@ class _Reader:
         value = self._text(key, table[key])
         if key == "module" and is_sha256(value):
             return value
+        if not value:
+            raise self._wrong(key, f"{key} is empty", 'for the directory of the job file: source = "."')
         place = self._path.parent / value
         if not place.exists():
             raise self._wrong(key, f"there is no {place}", "a path is relative to the job file")
