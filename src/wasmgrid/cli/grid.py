@@ -50,6 +50,10 @@ def _server_flags(command: Any) -> Any:
         ),
         click.option("--idle-exit", "idle_exit_s", type=options.Duration(), help="Stop after so long without work."),
         click.option("-v", "--verbose", is_flag=True, help="The whole log on stderr."),
+        click.option(
+            "--log-format", type=click.Choice(["text", "json"]), default="text",
+            help="How a line of the log is written [default: text].",
+        ),
     ]  # fmt: skip
     for flag in reversed(flags):
         command = flag(command)

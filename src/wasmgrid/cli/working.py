@@ -44,6 +44,10 @@ _JOINING = [
         help="After a signal, how long what runs may go on [default: 20s]; then it is given back.",
     ),
     click.option("-v", "--verbose", is_flag=True, help="The whole log on stderr."),
+    click.option(
+        "--log-format", type=click.Choice(["text", "json"]), default="text",
+        help="How a line of the log is written [default: text].",
+    ),
 ]  # fmt: skip
 
 

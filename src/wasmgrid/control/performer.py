@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from wasmgrid.control.arrival import ended_row, finished_row
+from wasmgrid.control.journal import Journal
 from wasmgrid.control.meter import Meter
 from wasmgrid.control.watchers import End
 from wasmgrid.core import wire
@@ -50,6 +51,7 @@ class Performer:
         self._end = end
         self._committed = committed
         self._meter = meter
+        self._journal = Journal()
         self._writes: list[events.Write] = []
         self._writing: asyncio.TimerHandle | None = None
         self._acks: dict[tuple[str, int], list[wire.ResultsAck]] = {}
@@ -159,6 +161,7 @@ class Performer:
         body = writes[0].body if len(writes) == 1 else _joined(writes)
         try:
             await self._commit(body)
+            self._journal.committed(body)
         except Superseded:
             self._end()
         except WasmgridError as error:
@@ -225,7 +228,7 @@ class Performer:
                 self._end()
                 return
             except WasmgridError as error:
-                log.warning("no row for a build, will be tried again", error=str(error))
+                log.warning("no row for a build, will be tried again", key=command.build_key, error=str(error))
                 await asyncio.sleep(RETRY_S)
         self._tell(
             events.BuildOpened(

@@ -31,6 +31,7 @@ class ServeOptions:
     `nats_credential`, a file, where it wants one. `lease_s`: when a silent worker loses its tasks. `policy`: of several
     workers that fit, the fullest or the emptiest. `idle_exit_s`: stop after so long without unfinished jobs and
     requests. `worker_arguments` go to the worker as they are. `verbose`: the whole log on stderr, not warnings alone.
+    `log_format` is text or json.
     """
 
     home: Home
@@ -49,6 +50,7 @@ class ServeOptions:
     unsandboxed_builds: bool = False
     worker_arguments: tuple[str, ...] = ()
     verbose: bool = False
+    log_format: str = "text"
 
     @property
     def address(self) -> str:

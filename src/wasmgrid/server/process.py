@@ -86,7 +86,8 @@ class _Process:
         self._home.create()
         raise_open_file_limit()
         with self._home.locked():
-            logs.configure(self._home.logs / "server.log", verbose=self._options.verbose)
+            as_json = self._options.log_format == "json"
+            logs.configure(self._home.logs / "server.log", verbose=self._options.verbose, json=as_json)
             self._listen_to_signals()
             async with AsyncExitStack() as stack:
                 await self._start(stack)
@@ -111,6 +112,7 @@ class _Process:
         from wasmgrid.server.admission import Admission  # noqa: PLC0415
 
         server_id = f"server-{secrets.token_hex(4)}"
+        logs.about(server=server_id)
         store = await open_store(options, stack, self._stop)
         if store is None:
             return
@@ -154,7 +156,7 @@ class _Process:
     async def _start_worker(self, stack: AsyncExitStack) -> None:
         from wasmgrid.server.workerchild import WorkerChild  # noqa: PLC0415
 
-        arguments = list(self._options.worker_arguments)
+        arguments = [*self._options.worker_arguments, "--log-format", self._options.log_format]
         if self._options.unsandboxed_builds:
             arguments.append("--unsandboxed-builds")
             _say("WARNING: compilers run WITHOUT a sandbox: source submitted here can do what you can do.")

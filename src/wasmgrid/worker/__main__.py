@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--unsandboxed-builds", action="store_true")
     parser.add_argument("--builds-only", action="store_true")
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--log-format", choices=["text", "json"], default="text")
     options = vars(parser.parse_args(argv))
     home = options.pop("home")
     labels = dict(label.partition("=")[::2] for label in options.pop("label"))

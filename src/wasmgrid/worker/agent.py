@@ -206,7 +206,8 @@ class WorkerAgent:
             else:
                 await self._do(one)
         except Exception as error:
-            log.exception("an attempt failed in the agent", attempt=one.id)
+            whose = {"job": work.job_id} if isinstance(work, RunWork) else {"build": work.build_id}
+            log.exception("an attempt failed in the agent", attempt=one.id, **whose)
             outcome = Outcome(kind=OutcomeKind.LOST, message=f"the worker failed: {type(error).__name__}: {error}")
             if isinstance(work, RunWork):
                 self._running.fail(one, work, outcome)

@@ -48,6 +48,7 @@ class WorkerOptions:
     until_s: float | None = None
     drain_s: float = DRAIN_S
     verbose: bool = False
+    log_format: str = "text"  # or json
     tell: Callable[[str], None] | None = None
 
 

@@ -69,7 +69,9 @@ async def work(options: WorkerOptions) -> int:
 
 async def _be(worker_id: str, options: WorkerOptions, credential: Credential | None, departure: Departure) -> None:
     """One worker, from the start to the end of its life. Raises `IdTaken` where it is not to be this one."""
-    logs.configure(options.home.logs / f"worker-{worker_id}.log", verbose=options.verbose)
+    path = options.home.logs / f"worker-{worker_id}.log"
+    logs.configure(path, verbose=options.verbose, json=options.log_format == "json")
+    logs.about(worker=worker_id)
     async with AsyncExitStack() as stack:
         agents: list[WorkerAgent] = []
 
@@ -84,7 +86,7 @@ async def _be(worker_id: str, options: WorkerOptions, credential: Credential | N
 async def _live(agent: WorkerAgent, worker_id: str, departure: Departure, options: WorkerOptions) -> None:
     """From the first word to the last but one; what is left then is given back."""
     tell: Callable[[str], None] = options.tell or log.warning
-    log.info("worker started", worker=worker_id)
+    log.info("worker started")
     _spare_the_collector()
     with suppress(TimeoutError):
         async with asyncio.timeout(_PATIENCE_S):
