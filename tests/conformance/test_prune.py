@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +27,10 @@ from tests.conformance.samples import (
 )
 from tests.store.commits import count_commits
 
+from wasmgrid.build.builder import Builder
+from wasmgrid.build.provision import default_directory
 from wasmgrid.core.errors import JobNotFound
+from wasmgrid.core.interpreters import QUICKJS
 from wasmgrid.core.job import Artifact, Input, Output, Stdin, StoredSpec
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.store import Store
@@ -313,3 +317,18 @@ def test_prune_never_removes_what_a_kept_row_names(
 
     with new_adapter(tmp_path_factory.mktemp("store")) as adapter:
         adapter.run(prune)
+
+
+def test_an_interpreter_stays_though_no_row_names_it(adapter: Adapter) -> None:
+    module = Builder(default_directory(), Path("/nonexistent")).interpreter(QUICKJS.sha256).module
+    if module is None:
+        pytest.skip("no interpreter here: wasmgrid toolchain install javascript")
+    content = module.read_bytes()
+
+    async def prune(store: Store) -> None:
+        names = [await blob(store, content), await blob(store, b"other")]
+        assert names[0] == QUICKJS.sha256
+        assert (await store.prune(EVERYTHING)).blobs == 1
+        assert await here(store, *names) == [True, False]
+
+    adapter.run(prune)

@@ -69,3 +69,13 @@ def test_the_module_that_comes_back_runs_again(grid: Grid) -> None:
     grid.text("wasm", "last", "-o", "again.wasm")
     (grid.directory / "again.py").unlink()
     assert grid.text("run", "again.wasm") == "again\n"
+
+
+def test_it_cannot_be_taken_to_another_runtime_and_says_so(grid: Grid) -> None:
+    needs(grid, "py")
+    grid.file("home.py", "print('home')\n")
+    job = json.loads(grid.text("run", "home.py", "--json"))
+    done = grid.run("repro", job["id"])
+    assert done.returncode != 0
+    assert "wasmgrid run job.wasm" in done.stderr.decode()
+    assert not (grid.directory / f"repro-{job['id']}").exists()

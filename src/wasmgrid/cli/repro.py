@@ -16,7 +16,8 @@ from wasmgrid.cli import ids, options
 from wasmgrid.cli.connecting import client
 from wasmgrid.cli.fetching import save
 from wasmgrid.cli.terminal import one_line
-from wasmgrid.core.errors import InvalidPath, NotFound
+from wasmgrid.core.bundle import is_bundle
+from wasmgrid.core.errors import InvalidModule, InvalidPath, NotFound
 from wasmgrid.core.paths import check_guest, check_relative
 from wasmgrid.sdk import calls
 from wasmgrid.sdk.client import Client
@@ -56,6 +57,12 @@ def repro(job: int | str, output: Path | None, index: int | None, server: str | 
     if folder.exists():
         raise InvalidPath(f"{folder} is there already", hint="name another: -o DIR", field="output")
     save(connection, calls.module(shown.id), folder / "module.wasm", sha256=shown.module_sha256)
+    if is_bundle((folder / "module.wasm").read_bytes()[:1024]):
+        shutil.rmtree(folder)
+        raise InvalidModule(
+            f"job {shown.id} runs on an interpreter that its module only names, so no other runtime can run it",
+            hint=f"take it home as it is: wasmgrid wasm {shown.id} -o job.wasm, and again: wasmgrid run job.wasm",
+        )
     root = folder / "fresh"
     (root / "out").mkdir(parents=True)
     for number, each in enumerate(shown.spec.inputs):

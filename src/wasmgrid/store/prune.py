@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from wasmgrid.core.interpreters import INTERPRETERS
 from wasmgrid.store.blobs import Blobs
 from wasmgrid.store.grid import delete_workers, is_gone
 from wasmgrid.store.readers import Readers
@@ -241,8 +242,12 @@ def _fetch(page: sa.Select[Any], values: dict[str, Any], connection: sa.Connecti
 
 
 def _named_of(connection: sa.Connection, digests: Sequence[str]) -> set[str]:
-    """Those of these blobs that some row names."""
-    return {sha256 for sha256 in digests if connection.execute(_is_named, {"sha256": sha256}).scalar_one()}
+    """Those of these blobs that some row names, and the interpreters, which bundles name."""
+    return {
+        sha256
+        for sha256 in digests
+        if sha256 in INTERPRETERS or connection.execute(_is_named, {"sha256": sha256}).scalar_one()
+    }
 
 
 def _least(page: sa.Select[Any]) -> int | str:
