@@ -212,3 +212,38 @@ def test_a_stalled_upload_is_dropped(in_grid: InGrid, blobs: Any, monkeypatch: p
         await server.stop()
 
     in_grid(test)
+
+
+def test_uploads_that_have_ended_keep_no_other_out(
+    in_grid: InGrid, blobs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blobserver, "_MAX_UPLOADS", 4)
+    contents = [f"artifact {number}".encode() for number in range(20)]
+
+    async def test(grid: Any) -> None:
+        client, server = await _serving(grid, blobs)
+        for data in contents:
+            await transfer.upload(client, "s1", hashlib.sha256(data).hexdigest(), data)
+        assert len(server._uploads) <= 4
+        assert all((blobs.directory / hashlib.sha256(data).hexdigest()).exists() for data in contents)
+        await server.stop()
+
+    in_grid(test)
+
+
+def test_uploads_that_go_on_are_only_so_many(in_grid: InGrid, blobs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blobserver, "_MAX_UPLOADS", 4)
+
+    async def test(grid: Any) -> None:
+        client, server = await _serving(grid, blobs)
+        subject = subjects.server_blobs("s1")
+        for name in "abcd":
+            put = wire.BlobPut(upload=name, sha256="0" * 64, offset=0, data=b"x", last=False)
+            assert await client.request(subject, put, timeout_s=60) == wire.BlobPutAck(received=1)
+        put = wire.BlobPut(upload="e", sha256="0" * 64, offset=0, data=b"x", last=True)
+        refused = await client.request(subject, put, timeout_s=60)
+        assert isinstance(refused, wire.BlobPutAck)
+        assert "too many uploads" in refused.error
+        await server.stop()
+
+    in_grid(test)

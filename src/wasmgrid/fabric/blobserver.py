@@ -100,10 +100,21 @@ class BlobServer:
                 raise interrupted()
             if not is_sha256(put.sha256):
                 raise InvalidField(f"{put.sha256!r} is not a digest", field="sha256")
-            if len(self._uploads) >= _MAX_UPLOADS:
-                raise Unavailable("too many uploads at once")
+            self._make_room()
             upload = self._uploads[put.upload] = _Upload(self._blobs, put.sha256, self._max_upload_bytes)
         return upload
+
+    def _make_room(self) -> None:
+        """Forget the oldest upload that has ended, where there are many; only those that go on keep others out.
+
+        Whoever asks about one that was forgotten begins again, with the same bytes.
+        """
+        if len(self._uploads) < _MAX_UPLOADS:
+            return
+        ended = next((name for name, upload in self._uploads.items() if upload.ended), None)
+        if ended is None:
+            raise Unavailable("too many uploads at once")
+        del self._uploads[ended]
 
     async def _sweep(self) -> None:
         while True:
@@ -124,6 +135,11 @@ class _Upload:
         self._turn = asyncio.Condition()
         self._frames: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=_AHEAD)
         self._stored = asyncio.create_task(self._store(blobs), name=f"upload {sha256[:12]}")
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is stored, or refused."""
+        return self._stored.done()
 
     def idle_s(self) -> float:
         """Since when no frame has come, in seconds."""
