@@ -87,6 +87,19 @@ def test_a_bound_is_the_operators(grid: Grid) -> None:
         assert "at most 64 MB" in agent.failure("run_code", source=SPINNING, time_limit_s=1)["message"]
 
 
+def test_a_session_has_only_so_many_unfinished_jobs_at_once(grid: Grid) -> None:
+    with talking(grid) as agent:
+        spin = {"source": SPINNING, "language": "wat", "time_limit_s": 200, "memory_mb": 16, "wait_s": 0}
+        started = [agent.call("run_code", **spin)["job_id"] for _ in range(16)]
+        failure = agent.failure("run_code", **spin)
+        assert failure["error"] == "unavailable"
+        assert str(started[0]) in failure["hint"]
+        assert agent.failure("cancel_job", job_id=started[0])["state"] == "cancelled"
+        started.append(agent.call("run_code", **spin)["job_id"])
+        for job_id in started[1:]:
+            agent.failure("cancel_job", job_id=job_id)
+
+
 def test_without_the_package_the_command_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

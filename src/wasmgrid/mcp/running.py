@@ -63,9 +63,10 @@ def _with_inputs(spec: JobSpec, asked: RunCode) -> Prepared:
 async def submitted(client: AsyncClient, session: Session, asked: Program) -> views.Job:
     """The job, durable; not interrupted half-way, so that a job which is there is always known."""
     request = prepared(asked, session)
+    await session.check_room(client)
     with anyio.CancelScope(shield=True):
         job = await client.perform(steps.submit(request.spec, request.blobs))
-    session.jobs.append(job.id)
+    session.submitted(job.id)
     return job
 
 
