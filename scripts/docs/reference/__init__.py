@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from scripts.docs.reference import commands, errors, outcomes, routes, settings
+from scripts.docs.reference import commands, errors, metrics, outcomes, routes, settings
 
 PARTS: dict[str, Callable[[], str]] = {
     "commands": commands.page,
@@ -16,6 +16,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "structures": routes.structures,
     "outcomes": outcomes.page,
     "errors": errors.page,
+    "metrics": metrics.page,
     "variables": settings.variables,
     "limits": settings.limits,
     "build limits": settings.build_limits,
