@@ -12,9 +12,9 @@ from typing import Any, TypeVar, Unpack
 from wasmgrid.core.job import JobSpec
 from wasmgrid.core.overview import Overview
 from wasmgrid.sdk import arrays, calls, endings, looks, options, steps, views
-from wasmgrid.sdk.async_jobs import AsyncJob, AsyncWatcher
+from wasmgrid.sdk.async_jobs import BRIEF_S, AsyncJob, AsyncWatcher, Ending
 from wasmgrid.sdk.async_mapping import AsyncFunction, AsyncMapped, mapped
-from wasmgrid.sdk.async_sender import AsyncSender
+from wasmgrid.sdk.async_sender import CONNECTIONS, AsyncSender
 from wasmgrid.sdk.blobs import Blob
 from wasmgrid.sdk.calls import JobId
 from wasmgrid.sdk.options import JobOptions, spelled_out
@@ -45,6 +45,7 @@ class AsyncClient(AsyncSender):
     ) -> None:
         super().__init__(url, token, ca=ca, timeout_s=timeout_s)
         self._watcher = AsyncWatcher(self)
+        self._running = 0
         self.maps: dict[str, JobSpec] = {}  # those that somebody reads, by their keys
 
     async def close(self) -> None:
@@ -65,7 +66,7 @@ class AsyncClient(AsyncSender):
         made = await asyncio.to_thread(options.request, source, asked)
         spec = steps.keyed(made.spec)
         try:
-            job = await self.perform(steps.run(spec, made.blobs))
+            job = await self.ended(spec, made.blobs)
         except asyncio.CancelledError:
             await self.perform(steps.abandon(spec))
             raise
@@ -117,6 +118,23 @@ class AsyncClient(AsyncSender):
         job: AsyncJob[Any] = AsyncJob(self, view, finish or self.result_of_job)
         self._watcher.add(job, view)
         return job
+
+    async def ended(self, spec: JobSpec, blobs: Mapping[str, Blob]) -> views.Job:
+        """The job of a request once it has ended.
+
+        Where few are asked for at once, and it is soon over, that is one call; else all are waited for together.
+        """
+        self._running += 1
+        try:
+            wait_s = BRIEF_S if self._running <= CONNECTIONS // 2 else 0.0
+            job = await self.perform(steps.begin(spec, blobs, wait_s=wait_s))
+            if job.done:
+                return job
+            ending = Ending(job.id)
+            self._watcher.add(ending, job)
+            return await ending.future
+        finally:
+            self._running -= 1
 
     async def result_of_job(self, job: views.Job) -> AsyncResult:
         """What a finished job came to; raises `BuildFailed` where its source does not compile."""

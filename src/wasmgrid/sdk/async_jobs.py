@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.sdk import calls, steps, views
-from wasmgrid.sdk.awaited import GATHER_S, Awaited
+from wasmgrid.sdk.awaited import EARLY_S, GATHER_S, Awaited
 from wasmgrid.sdk.failures import ClientClosed
 from wasmgrid.sdk.jobs import Lines
 from wasmgrid.sdk.servers import AWAY
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from wasmgrid.sdk.async_client import AsyncClient
 
 T = TypeVar("T")
+
+BRIEF_S = 1.0  # what ends within it is one request; what does not is waited for with all the others
 
 
 class AsyncJob(Generic[T]):
@@ -116,18 +118,35 @@ class AsyncJob(Generic[T]):
         return f"<AsyncJob {self.id}{f' ({self.name})' if self.name else ''}: {state}>"
 
 
+class Ending:
+    """The end of a job as the server has it, for whoever makes something of it."""
+
+    def __init__(self, job_id: int) -> None:
+        self.id = job_id
+        self.future: asyncio.Future[views.Job] = asyncio.get_running_loop().create_future()
+
+    async def ended(self, end: views.Job | WasmgridError) -> None:
+        """The watcher says how it ended."""
+        if self.future.done():
+            return
+        if isinstance(end, WasmgridError):
+            self.future.set_exception(end)
+        else:
+            self.future.set_result(end)
+
+
 class AsyncWatcher:
     """Tells each job of its end: one task and one connection for all, as `watcher.Watcher` is one thread."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
-        self._awaited: Awaited[AsyncJob[Any]] = Awaited()
+        self._awaited: Awaited[AsyncJob[Any] | Ending] = Awaited()
         self._task: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Task[None]] = set()
         self._asking: asyncio.Task[Any] | None = None
         self._closed = False
 
-    def add(self, job: AsyncJob[Any], view: views.Job) -> None:
+    def add(self, job: AsyncJob[Any] | Ending, view: views.Job) -> None:
         """Wait for this one, too; or tell it at once, where it is over."""
         if self._closed:
             raise ClientClosed("the client is closed", hint="make another one")
@@ -171,8 +190,11 @@ class AsyncWatcher:
                 self._fail(error)
             else:
                 patience.heard()
-                for job, end in self._awaited.heard(answer):
+                ended = list(self._awaited.heard(answer))
+                for job, end in ended:
                     self._tell(job, end)
+                if not ended and loop.time() - began < EARLY_S:
+                    await asyncio.sleep(steps.PAUSE_S)  # the server is about to stop
 
     async def _patiently(self, patience: steps.Patience, error: WasmgridError) -> None:
         try:
@@ -187,7 +209,7 @@ class AsyncWatcher:
         for job in self._awaited.give_up():
             self._tell(job, error)
 
-    def _tell(self, job: AsyncJob[Any], end: views.Job | WasmgridError) -> None:
+    def _tell(self, job: AsyncJob[Any] | Ending, end: views.Job | WasmgridError) -> None:
         with suppress(RuntimeError):  # the loop is closing
             task = asyncio.create_task(job.ended(end))
             self._telling.add(task)

@@ -89,7 +89,7 @@ class _Reader:
 
     async def _bursts(self, job: views.Job) -> AsyncGenerator[list[Line], None]:
         call = inputs.results(job.id, values=self._values)
-        seen = feed.Progress()
+        seen = feed.Position()
         patience = steps.Patience(job.id)
         while True:
             try:
@@ -162,7 +162,7 @@ class AsyncFunction(Called):
         made = self.request(args)
         spec = steps.keyed(made.spec)
         try:
-            job = await self._client.perform(steps.run(spec, made.blobs))
+            job = await self._client.ended(spec, made.blobs)
         except ModuleNotFound:  # it was removed since
             if not self.forget():
                 raise

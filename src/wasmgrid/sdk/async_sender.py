@@ -26,6 +26,8 @@ from wasmgrid.sdk.transport import CONNECT_S
 
 T = TypeVar("T")
 
+CONNECTIONS = 16  # for calls; each is kept. With more, httpx looks through them longer than they save
+
 
 class AsyncSender:
     """Sends calls to one grid; any number of them at once. Same arguments and errors as `Sender`."""
@@ -46,7 +48,11 @@ class AsyncSender:
         self._timeout_s = timeout_s
         tls = trusted(found)
         # None: no server has a certificate to be checked, and loading the system's authorities takes a while
-        self._http = httpx.AsyncClient(headers=headers, trust_env=False, verify=tls if tls is not None else False)
+        verify = tls if tls is not None else False
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        self._http = httpx.AsyncClient(headers=headers, trust_env=False, verify=verify, limits=limits)
+        # any number of streams, which may last: none of them takes a connection from the calls
+        self._streams = httpx.AsyncClient(headers=headers, trust_env=False, verify=verify, limits=httpx.Limits())
 
     @property
     def url(self) -> str:
@@ -64,6 +70,7 @@ class AsyncSender:
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
+        await self._streams.aclose()
 
     # -- how calls are sent -------------------------------------------------------------------------------------------
 
@@ -162,8 +169,9 @@ class AsyncSender:
             headers["Content-Length"] = str(body.size)
         if request.last_event_id:
             headers["Last-Event-ID"] = request.last_event_id
-        timeout = httpx.Timeout(timeout_s + request.wait_s, connect=CONNECT_S)
-        asked = self._http.build_request(
+        timeout = httpx.Timeout(timeout_s + request.wait_s, connect=CONNECT_S, pool=None)  # who comes late waits
+        http = self._http if isinstance(request, Call) else self._streams
+        asked = http.build_request(
             request.method,
             self.url + request.target,
             content=_chunks_of(body) if isinstance(body, Blob) else body,
@@ -173,7 +181,7 @@ class AsyncSender:
         if self._http.is_closed:
             raise ClientClosed("the client is closed", hint="make another one")
         try:
-            response = await self._http.send(asked, stream=True)
+            response = await http.send(asked, stream=True)
         except httpx.TransportError as error:
             away = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             raise unreachable(self.url, _cause(error), asked=not away) from error

@@ -14,6 +14,7 @@ from wasmgrid.sdk.views import Job
 H = TypeVar("H")
 
 GATHER_S = 0.02  # newcomers interrupt the question that is out, but not more often than this
+EARLY_S = 1.0  # an answer without news that comes within it is no reason to ask again at once
 
 
 class Awaited(Generic[H]):

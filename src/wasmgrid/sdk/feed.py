@@ -61,7 +61,7 @@ class Quietly:
         time.sleep(self._patience.after(error).seconds)
 
 
-class Progress:
+class Position:
     """How far a reader of results is: what was seen, where to go on, whether more is to come. Pure."""
 
     def __init__(self, *, failed: bool = False) -> None:
@@ -104,17 +104,17 @@ class Feed(Generic[T]):
         self._job_id = job_id
         self._call = call
         self._follow = follow
-        self._progress = Progress(failed=failed)
+        self._position = Position(failed=failed)
 
     def bursts(self) -> Iterator[list[T]]:
         """What came at once, at once; until every task's result was seen, or the job has no more."""
-        progress = self._progress
+        position = self._position
         while True:
             try:
-                for some in self._line.client.bursts(self._call(progress.after)):
+                for some in self._line.client.bursts(self._call(position.after)):
                     self._line.heard()
-                    yield progress.new(some)
-                if not self._follow or progress.over(self._line.client.status(self._job_id)):
+                    yield position.new(some)
+                if not self._follow or position.over(self._line.client.status(self._job_id)):
                     return
             except AWAY as error:
                 self._line.try_again(error)

@@ -9,7 +9,6 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from wasmgrid.core.errors import WasmgridError
 from wasmgrid.core.lifecycle import FINISHED, JobState
 from wasmgrid.sdk import calls, steps, views
 from wasmgrid.sdk.servers import AWAY
@@ -80,18 +79,18 @@ class Job(Future[T], Generic[T]):
             lines.over = lines.over or not follow
         yield from lines.rest()
 
-    def ended(self, end: views.Job | WasmgridError) -> None:
+    def ended(self, end: views.Job | BaseException) -> None:
         """The watcher says how it ended; for nobody else."""
         with suppress(InvalidStateError):
             try:
-                if isinstance(end, WasmgridError):
+                if isinstance(end, BaseException):
                     raise end
                 if end.state == JobState.CANCELLED:
                     if super().cancel():
                         self.set_running_or_notify_cancel()
                     return
                 self.set_result(self._finish(end))
-            except WasmgridError as error:
+            except Exception as error:  # noqa: BLE001 -- a future tells whatever happened
                 self.set_exception(error)
 
     def __repr__(self) -> str:

@@ -82,7 +82,13 @@ def keyed(spec: JobSpec) -> JobSpec:
 
 
 def run(spec: JobSpec, blobs: Mapping[str, Blob]) -> Steps[views.Job]:
-    """Submit and wait for the end; one call where that comes within `calls.WAIT_S`.
+    """Submit and wait for the end; one call where that comes within `calls.WAIT_S`."""
+    job = yield from begin(spec, blobs, wait_s=calls.WAIT_S)
+    return job if job.done else (yield from outlast(job.id))
+
+
+def begin(spec: JobSpec, blobs: Mapping[str, Blob], *, wait_s: float) -> Steps[views.Job]:
+    """Submit; the job when it is finished, or as it is after `wait_s`.
 
     A server that goes while it holds the request may come back: under its key (`keyed`) it is the same job.
     """
@@ -90,14 +96,12 @@ def run(spec: JobSpec, blobs: Mapping[str, Blob]) -> Steps[views.Job]:
     asked = False
     while True:
         try:
-            job = yield from submit(spec, blobs, wait_s=calls.WAIT_S)
+            return (yield from submit(spec, blobs, wait_s=wait_s))
         except Unreachable as error:
             asked = asked or not isinstance(error, NotAsked)
             if not asked:
                 raise
             yield patience.after(error)
-        else:
-            return job if job.done else (yield from outlast(job.id))
 
 
 def outlast(job_id: int) -> Steps[views.Job]:

@@ -10,13 +10,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from wasmgrid.core.errors import WasmgridError
-from wasmgrid.sdk.awaited import GATHER_S, Awaited
+from wasmgrid.sdk.awaited import EARLY_S, GATHER_S, Awaited
 from wasmgrid.sdk.calls import Call
 from wasmgrid.sdk.failures import ClientClosed
 from wasmgrid.sdk.problems import error_of
 from wasmgrid.sdk.sender import Sender
 from wasmgrid.sdk.servers import AWAY, unreachable
-from wasmgrid.sdk.steps import Patience
+from wasmgrid.sdk.steps import PAUSE_S, Patience
 from wasmgrid.sdk.taskviews import EndedJobs
 
 if TYPE_CHECKING:
@@ -93,7 +93,13 @@ class Watcher:
                     self._fail(error)
                 else:
                     patience.heard()
-                    self._tell(answer)
+                    if not self._tell(answer) and time.monotonic() - began < EARLY_S:
+                        time.sleep(PAUSE_S)  # the server is about to stop
+        except BaseException as error:
+            with self._lock:
+                self._thread = None
+            self._fail(error)  # nobody would tell them any more
+            raise
         finally:
             _closed(connection)
 
@@ -130,11 +136,13 @@ class Watcher:
             self._asking = None
             return cut
 
-    def _tell(self, answer: EndedJobs) -> None:
+    def _tell(self, answer: EndedJobs) -> bool:
+        """Whether there was something to tell."""
         with self._lock:
             ended = list(self._awaited.heard(answer))
         for job, end in ended:
             job.ended(end)
+        return bool(ended)
 
     def _patiently(self, patience: Patience, error: WasmgridError) -> None:
         try:
@@ -143,7 +151,7 @@ class Watcher:
             self._fail(given_up)
             patience.heard()
 
-    def _fail(self, error: WasmgridError) -> None:
+    def _fail(self, error: BaseException) -> None:
         with self._lock:
             jobs = self._awaited.give_up()
         for job in jobs:
