@@ -23,8 +23,9 @@ export function Chart({ title, times, lines, windowS = 600, format = String, log
   const [at, setAt] = useState(null);
   const tones = lines.map((line) => line.tone).join();
   const data = [times, ...lines.map((line) => (log ? line.values.map((value) => value || null) : line.values))];
-  const latest = useRef(data);
+  const latest = useRef(data), reach = useRef(most);
   latest.current = data;
+  reach.current = most;
   useEffect(() => {
     const element = place.current;
     const pick = (token) => colour(element, token);
@@ -37,7 +38,7 @@ export function Chart({ title, times, lines, windowS = 600, format = String, log
       scales: {
         x: { time: true, range: (_, __, max) => { const end = Math.max(max ?? 0, latest.current[0].at(-1) ?? 0); return [end - windowS, end]; } },
         y: log ? { distr: 3, range: (_, min, max) => [min > 0 ? 10 ** Math.floor(Math.log10(min)) : 0.1, max > 0 ? 10 ** Math.ceil(Math.log10(max * 1.01)) : 1000] }
-          : { range: (_, __, max) => [0, Math.max(most, (max ?? 0) * 1.1)] },
+          : { range: (_, __, max) => [0, Math.max(reach.current, (max ?? 0) * 1.1)] },
       },
       axes: [
         { stroke: faint, grid: { show: false }, ticks: { show: false }, font, size: 24, space: 70, values: (_, times) => times.map(clock) },
@@ -54,7 +55,7 @@ export function Chart({ title, times, lines, windowS = 600, format = String, log
     watch.observe(element);
     return () => { watch.disconnect(); made.destroy(); plot.current = null; };
   }, [colours, tones, log, windowS]);
-  useEffect(() => { plot.current?.setData(data); }, [times, times.length, times.at(-1)]);
+  useEffect(() => { plot.current?.setData(data); }, [times, times.length, times.at(-1), most]);
   const shown = at !== null && at < times.length ? at : times.length - 1;
   const value = (line) => { const v = line.values[shown]; return v === null || v === undefined ? "–" : format(v); };
   return html`<section class="card chart-card" aria-label=${title}>

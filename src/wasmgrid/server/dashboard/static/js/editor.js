@@ -81,6 +81,7 @@ export function edit(parent, { text = "", language = null, readOnly = false, lab
       EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }),
     ],
   });
+  document.fonts.ready.then(() => view.requestMeasure()); // lines are as high as their letters
   return {
     text: () => view.state.doc.toString(),
     set: (next) => view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: next } }),

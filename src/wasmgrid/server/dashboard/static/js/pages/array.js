@@ -83,5 +83,5 @@ function Failures({ failures, failed, onChoose }) {
     <ul class="body stack">${failures.map((group) => html`<li class="failure">
       <p><b class="number">${count(group.count)}</b> <span class="bad">${group.outcome.replaceAll("_", " ")}</span> <span class="muted anywhere">${plain(group.detail ?? "")}</span></p>
       <p class="row">${group.indexes.slice(0, 12).map((index) => html`<button type="button" class="button small number" onClick=${() => onChoose(index)}>${index}</button>`)}
-        ${group.count > 12 && html`<span class="muted small">and ${count(group.count - 12)} more</span>`}</p></li>`)}</ul></section>`;
+        ${group.count > Math.min(12, group.indexes.length) && html`<span class="muted small">and ${count(group.count - Math.min(12, group.indexes.length))} more</span>`}</p></li>`)}</ul></section>`;
 }
