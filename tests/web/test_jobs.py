@@ -46,7 +46,7 @@ def test_a_job_shows_its_output_source_way_and_statistics(dashboard: Dashboard) 
     dashboard.sees(page.get_by_role("log", name="Output"), "on stderr")
     dashboard.sees(page.get_by_role("region", name="Source"), "static void show")
     assert page.locator(".viewer .cm-line span[class]").count() > 10  # it is highlighted
-    dashboard.sees(page.get_by_role("region", name="The way of this job"), "ms")
+    dashboard.sees(page.get_by_role("region", name="Timeline"), "ms")
     dashboard.sees(page.get_by_role("region", name="Statistics"), "w1")
     expect(page.get_by_role("link", name="result.txt")).to_be_visible()
     with page.expect_download() as module:
@@ -82,6 +82,8 @@ def test_the_list_is_filtered_searched_and_turned(dashboard: Dashboard, array: i
     httpx.post(f"{dashboard.grid.url}/v1/jobs:batch?wait=60", content=specs, headers=headers, timeout=90)
     page = dashboard.open("/jobs")
     page.get_by_label("Search by name or number").fill("paged-")
+    expect(page).to_have_url(re.compile("search=paged-"))
+    expect(page.get_by_role("link", name="mixed.c")).to_have_count(0)
     expect(page.get_by_role("row")).to_have_count(26, timeout=SOON_MS)  # 25 and the head
     page.get_by_role("link", name="More jobs").click()
     expect(page.get_by_role("row")).to_have_count(3, timeout=SOON_MS)

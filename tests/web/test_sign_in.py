@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import httpx
@@ -19,12 +20,13 @@ def stranger(browser: Browser, grid: Grid) -> Iterator[Page]:
         yield context.new_page()
 
 
-def session_of(grid: Grid) -> httpx.Client:
+@contextlib.contextmanager
+def session_of(grid: Grid) -> Iterator[httpx.Client]:
     """A client with a session's cookie and no token, as a browser is."""
     code = grid.text("dashboard").strip().partition("#")[2]
-    client = httpx.Client(base_url=grid.url)
-    assert client.post("/session", json={"code": code}, headers={"Origin": grid.url}).status_code == 204
-    return client
+    with httpx.Client(base_url=grid.url) as client:
+        assert client.post("/session", json={"code": code}, headers={"Origin": grid.url}).status_code == 204
+        yield client
 
 
 def test_a_link_signs_one_browser_in_and_no_second_one(stranger: Page, browser: Browser, grid: Grid) -> None:

@@ -21,6 +21,7 @@ from wasmgrid.server.dashboard.pages import shell
 from wasmgrid.server.grid import Workers
 from wasmgrid.server.job_files import Attempt, attempts_of, why_of
 from wasmgrid.server.service import Svc
+from wasmgrid.server.timeline import Timeline, timeline
 
 SUFFIX = ".json"
 _SHOWN_DEFAULTS = ("cpus", "memory_mb", "gpus", "disk_mb", "time_limit_s", "output_limit_bytes")
@@ -30,6 +31,7 @@ class JobPage(msgspec.Struct, frozen=True, kw_only=True):
     """A job with all that its page shows beside it. `why` is None once it runs or has ended."""
 
     job: JobView
+    timeline: Timeline
     attempts: list[Attempt]
     why: Why | None
 
@@ -57,10 +59,12 @@ async def job_page(ref: FromPath[str], service: Svc) -> Response[Any]:
     if not ref.endswith(SUFFIX):
         return shell()
     row = await service.find(ref.removesuffix(SUFFIX))
-    view, attempts = await asyncio.gather(service.view(row), attempts_of(service, row))
+    view, attempts, way = await asyncio.gather(
+        service.view(row), attempts_of(service, row), timeline(service, row, None)
+    )
     waits = view.state in {"queued", "building"} and row.state not in FINISHED
     why = await why_of(service, row) if waits else None
-    return Response(JobPage(job=view, attempts=attempts, why=why))
+    return Response(JobPage(job=view, timeline=way, attempts=attempts, why=why))
 
 
 @get("/overview.json")

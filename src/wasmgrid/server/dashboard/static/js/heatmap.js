@@ -3,10 +3,11 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "../vendor/pr
 import { colour, useColours } from "./colours.js";
 import { duration } from "./format.js";
 
+export const MOST_CELLS = 2000;
 const TONES = { succeeded: "--good", failed: "--bad", cancelled: "--idle", running: "--busy", queued: "--line-strong", building: "--build" };
 
-/** `map`: {first_index, tasks_per_cell, state, wall_ms, failed}; a cell may stand for many tasks. */
-export function HeatMap({ map, chosen, onChoose }) {
+/** `map`: {first_index, tasks_per_cell, state, wall_ms, failed}; a cell may stand for many tasks. `count`: of tasks, for its size before the map is there. */
+export function HeatMap({ map, count, chosen, onChoose }) {
   const frame = useRef(), canvas = useRef();
   const [width, setWidth] = useState(0);
   const [hover, setHover] = useState(null);
@@ -14,13 +15,14 @@ export function HeatMap({ map, chosen, onChoose }) {
   useLayoutEffect(() => {
     const watch = new ResizeObserver(([entry]) => setWidth(Math.floor(entry.contentRect.width)));
     watch.observe(frame.current);
+    setWidth(Math.floor(frame.current.clientWidth));
     return () => watch.disconnect();
   }, []);
-  const cells = map?.state.length ?? 0;
+  const cells = map?.state.length ?? Math.ceil(count / Math.ceil(count / MOST_CELLS));
   const size = cells > 800 ? 10 : cells > 200 ? 14 : 20;
   const columns = Math.max(1, Math.floor((width + 2) / (size + 2)));
-  const rows = Math.max(1, Math.ceil(cells / columns));
-  const at = cells ? lastAtMost(map.first_index, chosen) : -1;
+  const rows = width ? Math.max(1, Math.ceil(cells / columns)) : 1;
+  const at = map && cells ? lastAtMost(map.first_index, chosen) : -1;
   useEffect(() => {
     if (!map || !width) return;
     const scale = devicePixelRatio || 1, element = canvas.current;
@@ -49,11 +51,11 @@ export function HeatMap({ map, chosen, onChoose }) {
     const box = canvas.current.getBoundingClientRect();
     const column = Math.floor((event.clientX - box.left) / (size + 2)), row = Math.floor((event.clientY - box.top) / (size + 2));
     const cell = row * columns + column;
-    return column >= 0 && column < columns && cell >= 0 && cell < cells ? cell : null;
+    return column >= 0 && column < columns && map && cell >= 0 && cell < cells ? cell : null;
   };
   const move = (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns }[event.key];
-    if (!step || !cells) return;
+    if (!step || !map) return;
     event.preventDefault();
     onChoose(map.first_index[Math.min(cells - 1, Math.max(0, at + step))]);
   };

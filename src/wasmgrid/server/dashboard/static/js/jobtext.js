@@ -62,3 +62,27 @@ export function stagesOf(job) {
     stats ? stats.wall_ms : running && startMs !== null ? Date.now() - began - startMs : null, running, running ? startMs ?? at : at);
   return stages;
 }
+
+const STAGE_TONES = { submit: "idle", build: "building", queue: "queued", match: "cancelled", run: "running", result: "succeeded" };
+const STEPS = ["fetch", "precompile", "instantiate", "wall"];
+const STEP_NAMES = { wall: "program" };
+
+/** The stages of `GET /v1/jobs/{id}/timeline` in the form of `stagesOf`, the steps of the run below it. */
+export function stagesOfTimeline(timeline) {
+  const began = new Date(timeline.stages[0].started_at).getTime();
+  const told = (each, name, sub) => {
+    const skipped = each.state === "skipped", known = each.started_at !== null && !skipped && each.ms !== null;
+    const tone = each.stage === "result" && timeline.state !== "succeeded" ? timeline.state : STAGE_TONES[each.stage] ?? "running";
+    return { name, sub, tone, from: known ? Math.max(0, new Date(each.started_at) - began) : 0, ms: known ? each.ms : null, now: each.state === "active", detail: each.detail, skipped };
+  };
+  const stages = [];
+  for (const stage of timeline.stages) {
+    stages.push(told(stage, stage.stage, false));
+    if (stage.stage !== "run") continue;
+    for (const step of STEPS) {
+      const found = timeline.steps.find((each) => each.stage === step);
+      stages.push(found ? told(found, STEP_NAMES[step] ?? step, true) : { name: STEP_NAMES[step] ?? step, sub: true, tone: "running", from: 0, ms: null, now: false });
+    }
+  }
+  return stages;
+}

@@ -4,7 +4,7 @@ const std = @import("std");
 const n = 20;
 
 pub fn main() void {
-    var board = [_][n]u8{[_]u8{0} ** n} ** n;
+    var board: [n][n]u8 = @splat(@splat(0));
     for ([_][2]usize{ .{ 0, 1 }, .{ 1, 2 }, .{ 2, 0 }, .{ 2, 1 }, .{ 2, 2 } }) |cell| board[cell[0]][cell[1]] = 1;
     for (0..5) |generation| {
         std.debug.print("after {d} generations\n", .{generation * 8});

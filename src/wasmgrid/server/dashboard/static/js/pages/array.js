@@ -3,7 +3,7 @@ import { html, useEffect, useState } from "../../vendor/preact.js";
 import { get, useData } from "../api.js";
 import { plain } from "../ansi.js";
 import { bytes, count, duration } from "../format.js";
-import { HeatMap } from "../heatmap.js";
+import { HeatMap, MOST_CELLS } from "../heatmap.js";
 import { parts } from "../jobtext.js";
 import { CopyAs } from "../copyas.js";
 import { Age, Badge, Field, Meter } from "../ui.js";
@@ -14,7 +14,7 @@ const ORDER = ["succeeded", "failed", "cancelled", "running", "queued", "buildin
 export function ArrayOf({ job }) {
   const first = job.spec.array ? Number.parseInt(job.spec.array, 10) || 0 : 0;
   const [index, setIndex] = useState(null);
-  const { data: map, problem, reload } = useData(`/v1/jobs/${job.id}/tasks/map?cells=2000`, job.finished ? 0 : 1000);
+  const { data: map, problem, reload } = useData(`/v1/jobs/${job.id}/tasks/map?cells=${MOST_CELLS}`, job.finished ? 0 : 1000);
   useEffect(() => { if (job.finished) reload(); }, [job.finished]);
   const shown = index ?? first;
   const done = (job.task_counts.succeeded ?? 0) + (job.task_counts.failed ?? 0) + (job.task_counts.cancelled ?? 0);
@@ -24,7 +24,7 @@ export function ArrayOf({ job }) {
         <div class="end legend">${ORDER.filter((name) => job.task_counts[name]).map((name) => html`<span><i class=${`fill-${name}`}></i>${name} <b class="number">${count(job.task_counts[name])}</b></span>`)}</div></header>
       <div class="body stack">
         <${Meter} parts=${parts(job)} label=${`${count(done)} of ${count(job.task_count)} tasks have ended`} />
-        <${HeatMap} map=${map} chosen=${shown} onChoose=${setIndex} />
+        <${HeatMap} map=${map} count=${job.task_count} chosen=${shown} onChoose=${setIndex} />
         ${problem && html`<p class="muted small">${plain(problem.detail)}</p>`}
       </div></section>
     <div class="array-grid">
@@ -34,10 +34,10 @@ export function ArrayOf({ job }) {
       </div>
       <div class="stack">
         <${Durations} job=${job} histogram=${map?.histogram} />
-        <${Failures} failures=${map?.failures} failed=${job.task_counts.failed ?? 0} onChoose=${setIndex} />
+        ${(map || problem) && html`<${Failures} failures=${map?.failures} failed=${job.task_counts.failed ?? 0} onChoose=${setIndex} />
         <${AskedCard} job=${job} />
         <${Attempts} job=${job} />
-        <${CopyAs} spec=${job.spec} what=${whatOf(job)} />
+        <${CopyAs} spec=${job.spec} what=${whatOf(job)} />`}
       </div>
     </div>
   </div>`;

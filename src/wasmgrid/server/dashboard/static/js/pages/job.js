@@ -1,14 +1,14 @@
 // One job: what it was given, the way it went, what it printed and left, and why it is where it is.
 import { html, useEffect, useRef, useState } from "../../vendor/preact.js";
-import { call, get, post, text, useData } from "../api.js";
+import { call, get, post, useData } from "../api.js";
 import { plain } from "../ansi.js";
 import { CopyAs, stated } from "../copyas.js";
-import { bytes, count, duration, share } from "../format.js";
+import { bytes, count, duration } from "../format.js";
 import { ending, isArray, languageIn, nameOf } from "../jobtext.js";
 import { complaints, labelOf, languageOf } from "../languages.js";
 import { go } from "../router.js";
 import { conclude, useJob } from "../run.js";
-import { Stages } from "../stages.js";
+import { Timeline } from "../stages.js";
 import { Terminal, follow } from "../terminal.js";
 import { Age, Badge, Copy, Empty, Failure, Icon, Tabs, useTitle } from "../ui.js";
 import { ArrayOf } from "./array.js";
@@ -79,8 +79,8 @@ function Single({ job }) {
       <${SourceCard} job=${job} />
     </div>
     <div class="stack">
-      <section class="card" aria-label="The way of this job"><header><h2>Way</h2><div class="end muted small"><${Age} time=${job.submitted_at} /></div></header>
-        <div class="body"><${Stages} job=${job} /></div></section>
+      <section class="card" aria-label="Timeline"><header><h2>Timeline</h2><div class="end muted small"><${Age} time=${job.submitted_at} /></div></header>
+        <div class="body"><${Timeline} job=${job} /></div></section>
       <${StatsCard} result=${job.result} />
       <${Artifacts} job=${job} index=${0} result=${job.result} />
       <${AskedCard} job=${job} />
@@ -124,7 +124,7 @@ export function OutputCard({ job, index, result = job.result, title = "Output" }
     <header><h2>${title}</h2>${result && html`<span class="muted small cut">${ending(result)}</span>`}
       <div class="end">
         <button type="button" class="button quiet small" aria-pressed=${!wrap} onClick=${() => setWrap(!wrap)}>${wrap ? "No wrap" : "Wrap"}</button>
-        ${result && html`<a class="button quiet small" href=${`${of}/stdout${which}`} download title="Download stdout">stdout ${bytes(result.stdout_bytes)}</a>`}
+        ${result?.attempt > 0 && html`<a class="button quiet small" href=${`${of}/stdout${which}`} download title="Download stdout">stdout ${bytes(result.stdout_bytes)}</a>`}
         ${result?.stderr_bytes > 0 && html`<a class="button quiet small" href=${`${of}/stderr${which}`} download title="Download stderr">stderr ${bytes(result.stderr_bytes)}</a>`}
       </div></header>
     <div ref=${element} class=${`terminal ${wrap ? "" : "plain"}`} role="log" tabindex="0" aria-label=${title}></div>
