@@ -34,6 +34,7 @@ from wasmgrid.core.errors import ToolchainUnavailable, WasmgridError
 from wasmgrid.core.worker import Toolchain
 
 VARIABLE = "WASMGRID_TOOLCHAINS"
+_WHOLE = 0.9  # of a component's bytes: file systems do not count alike
 _MANIFEST = "wasmgrid.json"
 _LOCK_POLL_S = 0.2
 
@@ -209,7 +210,7 @@ class Provision:
         return self.path(component)
 
     def _finish(self, component: Component, into: Installation) -> None:
-        size = sum(path.lstat().st_blocks * 512 for path in into.root.rglob("*"))
+        size = _bytes_on_disk(into.root)
         manifest = Manifest(name=component.name, version=into.version, revision=into.revision, bytes=size)
         _write(into.root / _MANIFEST, msgspec.json.encode(manifest))
         _seal(into.root, component)
@@ -231,6 +232,22 @@ class Provision:
                         waiting()
                     time.sleep(_LOCK_POLL_S)
             yield
+
+
+def is_damaged(tool: Path) -> bool:
+    """Whether files of a component (a path out of `Ready.tools`) are gone since it was installed; no for others."""
+    for root in (tool, tool.parent):
+        try:
+            manifest = msgspec.json.decode((root / _MANIFEST).read_bytes(), type=Manifest)
+            there = _bytes_on_disk(root)
+        except (OSError, msgspec.DecodeError):
+            continue
+        return there < manifest.bytes * _WHOLE
+    return False
+
+
+def _bytes_on_disk(root: Path) -> int:
+    return sum(path.lstat().st_blocks * 512 for path in root.rglob("*"))
 
 
 def _seal(root: Path, component: Component) -> None:

@@ -9,8 +9,8 @@ import msgspec
 
 from wasmgrid.cli import options
 from wasmgrid.cli.terminal import one_line, print_json, wants_colour
-from wasmgrid.sdk.views import WASMGRID_FAILED
 
+BROKEN = 1
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -20,7 +20,7 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 def doctor(output: str, server: str | None) -> int:
     """Check this machine: what holds compilers and guests, what is installed, what runs; with what to do about it.
 
-    Exit code 125 where something fails.
+    Exit code 1 where something is broken.
     """
     from wasmgrid.cli import checks  # noqa: PLC0415 -- its name is a command's help until it runs
 
@@ -34,4 +34,4 @@ def doctor(output: str, server: str | None) -> int:
             click.echo(f"{mark}  {check.name:<9}  {one_line(check.found + remedy)}", color=True)
     if output == options.JSON:
         print_json(msgspec.json.encode(found))
-    return WASMGRID_FAILED if any(check.state == "fail" for check in found) else 0
+    return BROKEN if any(check.state == "fail" for check in found) else 0

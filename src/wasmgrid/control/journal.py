@@ -90,4 +90,4 @@ class Journal:
             self._left_out += 1
             return
         self._lines += 1
-        log.info(event, **about)
+        log.info(event, **{key: value for key, value in about.items() if value is not None})

@@ -271,9 +271,11 @@ class Leading:
     async def _meter_loop(self) -> None:
         """A point of the series at every even second of the clock, so that those of several leaders fit together."""
         self._meter.begin(time.monotonic())
+        due = 0.0
         while True:
-            await asyncio.sleep(STEP_S - time.time() % STEP_S)
-            self._meter.step(glance.gauge(self.state), at=time.time(), now=time.monotonic())
+            due = max(due, time.time()) // STEP_S * STEP_S + STEP_S  # a timer may have come a little early
+            await asyncio.sleep(min(due - time.time(), 2 * STEP_S))
+            self._meter.step(glance.gauge(self.state), at=due, now=time.monotonic())
 
     # ---- commands out
 
