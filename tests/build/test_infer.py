@@ -20,6 +20,10 @@ from wasmgrid.core.errors import InvalidField, LanguageUnknown
         ("a.zig", "zig"),
         ("a.wat", "wat"),
         ("a.wasm", "wasm"),
+        ("a.py", "python"),
+        ("a.js", "javascript"),
+        ("a.mjs", "javascript"),
+        ("a.ts", "typescript"),
     ],
 )
 def test_a_name_tells_the_language(path: str, language: str) -> None:
@@ -43,6 +47,15 @@ def test_a_name_tells_the_language(path: str, language: str) -> None:
         ("pub fn main() void {}", "zig"),
         (";; text\n(module)", "wat"),
         ("\0asm\x01\0\0\0", "wasm"),
+        ("import sys\nprint(sys.argv)\n", "python"),
+        ("#!/usr/bin/env python3\nx = 1\n", "python"),
+        ("class A:\n    pass\n", "python"),
+        ("for x in range(3):\n    y = x\n", "python"),
+        ('console.log("def f(x):")\n', "javascript"),
+        ("const x = 1;\nprint(x)\n", "javascript"),
+        ("import { x } from './y.js';\n", "javascript"),
+        ("let x: number = 5;\nconsole.log(x);\n", "typescript"),
+        ("interface A {\n  b: number;\n}\n", "typescript"),
     ],
 )
 def test_source_from_stdin_is_told_by_its_content(text: str, language: str) -> None:
@@ -64,6 +77,12 @@ def test_every_hello_is_recognised_without_its_name(name: str) -> None:
         ({"one.c": b"int main(){}", "two.c": b"int f(){}"}, ("c", "one.c")),
         ({"one.c": b"int main(){}", "two.cpp": b"int f(){}"}, ("cpp", "one.c")),
         ({"src/main.zig": b"", "src/x.zig": b"", "README.md": b""}, ("zig", "src/main.zig")),
+        ({"main.py": b"", "lib.py": b"", "page.js": b""}, ("python", "main.py")),
+        ({"__main__.py": b"", "lib.py": b""}, ("python", "__main__.py")),
+        ({"app.py": b"if __name__ == '__main__': pass", "lib.py": b""}, ("python", "app.py")),
+        ({"app/only.py": b"", "README.md": b""}, ("python", "app/only.py")),
+        ({"index.js": b"", "lib.js": b""}, ("javascript", "index.js")),
+        ({"main.ts": b"", "lib.js": b""}, ("typescript", "main.ts")),
     ],
 )
 def test_a_project_is_told_by_its_files(files: dict[str, bytes], expected: tuple[str, str]) -> None:

@@ -152,7 +152,9 @@ def test_what_a_hostile_program_may_not_fails_in_it_alone(bench: Bench, run: Any
 def test_recursion_past_the_stack_traps_and_the_runners_live(bench: Bench, run: Any) -> None:
     deep = "import sys\nsys.setrecursionlimit(10**9)\nclass A:\n    def __repr__(self): return repr(self)\nrepr(A())\n"
     assert run(deep, memory_mb=256).outcome.kind in {OutcomeKind.TRAPPED, OutcomeKind.EXITED, OutcomeKind.OUT_OF_MEMORY}
-    assert run("(function f() { f(); })();\n", suffix="js").outcome.kind in {OutcomeKind.TRAPPED, OutcomeKind.EXITED}
+    script = run("(function f() { f(); })();\n", suffix="js")
+    assert (script.outcome.kind, script.outcome.trap_kind) == (OutcomeKind.TRAPPED, "memory_out_of_bounds")
+    assert (script.outcome.message or "").endswith("its stack was full: a recursion without end")
     bench.check_alive()
 
 

@@ -26,6 +26,9 @@ _OUT_OF_MEMORY_WORDS = re.compile(
 )
 _FRAME = re.compile(r"^\s*\d+:\s+(?:0x[0-9a-f]+ - )?(.*)$", re.MULTILINE)
 _CAUSE = re.compile(r"^\s+(?:\d+: )?(?:wasm trap: )?(.+)$", re.MULTILINE)
+_FAULT = re.compile(r"memory fault at wasm address 0x([0-9a-f]{1,12}) in linear memory of size 0x([0-9a-f]{1,12})")
+_LAST_ADDRESSES = 0xFF00_0000  # addresses are of 32 bits: below 0 comes the end
+_STACK_IS_FULL = "; most likely its stack was full: a recursion without end"
 _MANGLED = ("_Z", "_R")
 _RUST_HASH = re.compile(r"::h[0-9a-f]{16}$|\[[0-9a-f]{12,16}\]")
 
@@ -61,7 +64,15 @@ def outcome_of(error: Exception | None, reason: Reason | None, limits: Limits) -
     if code is wasmtime.TrapCode.OUT_OF_FUEL:
         return Outcome(kind=OutcomeKind.OUT_OF_FUEL, message=f"used all of its {limits.fuel} fuel", backtrace=backtrace)
     kind = code.name.lower() if code is not None else _kind_of(text)
-    return Outcome(kind=OutcomeKind.TRAPPED, trap_kind=kind, message=_cause(text), backtrace=backtrace)
+    return Outcome(kind=OutcomeKind.TRAPPED, trap_kind=kind, message=_cause(text) + _below(text), backtrace=backtrace)
+
+
+def _below(text: str) -> str:
+    """What an access just below the memory's beginning most likely means: that is where a guest's own stack ends."""
+    found = _FAULT.search(text)
+    return (
+        _STACK_IS_FULL if found and int(found[1], 16) >= _LAST_ADDRESSES and int(found[2], 16) < _LAST_ADDRESSES else ""
+    )
 
 
 def _stopped(reason: Reason, limits: Limits) -> Outcome:

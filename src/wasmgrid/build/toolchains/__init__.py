@@ -23,7 +23,7 @@ from wasmgrid.core.errors import FlagRefused, LanguageUnknown
 
 # In the order in which content is judged: what is told apart most surely comes first.
 LANGUAGES: dict[str, Language] = {
-    each.name: each for each in (WASM, WAT, GO, ZIG, RUST, CPP, C, PYTHON_LANGUAGE, TYPESCRIPT, JAVASCRIPT)
+    each.name: each for each in (WASM, WAT, GO, ZIG, RUST, CPP, C, TYPESCRIPT, JAVASCRIPT, PYTHON_LANGUAGE)
 }
 
 __all__ = ["LANGUAGES", "check_flags", "infer", "named"]

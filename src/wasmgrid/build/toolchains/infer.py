@@ -35,6 +35,10 @@ def _language(languages: Mapping[str, Language], files: Mapping[str, bytes], ent
     named = [language for language in languages.values() if _with_suffix(language, files)]
     if {language.name for language in named} == {"c", "cpp"}:
         return languages["cpp"]  # one C++ file makes it a C++ program; its C files are compiled as C
+    if {language.name for language in named} == {"javascript", "typescript"}:
+        return languages["typescript"]
+    if len(named) > 1:
+        named = [language for language in named if _called_main(language, files)] or named
     if len(named) == 1:
         return named[0]
     if named:
@@ -66,18 +70,22 @@ def _entry(language: Language, files: Mapping[str, bytes]) -> str:
     if len(files) == 1:
         return next(iter(files))
     candidates = _candidates(language, files)
-    for wanted in ("main", "src/main"):
+    for wanted in language.entries:
         found = [path for path in candidates if path.rpartition(".")[0] == wanted]
         if len(found) == 1:
             return found[0]
     mains = [path for path in candidates if language.main(_text(files[path]))]
-    if len(mains) == 1:
-        return mains[0]
+    if len(mains or candidates) == 1:
+        return (mains or candidates)[0]
     if not candidates:
         raise LanguageUnknown(f"the project has no {language.name} file ({_some(files)})", field="source.language")
     raise LanguageUnknown(
         f"which file is the main one? {_some(mains or candidates)}", hint="name it: --entry", field="source.entry"
     )
+
+
+def _called_main(language: Language, files: Mapping[str, bytes]) -> bool:
+    return any(path.rpartition(".")[0] in language.entries for path in _with_suffix(language, files))
 
 
 def _candidates(language: Language, files: Mapping[str, bytes]) -> list[str]:

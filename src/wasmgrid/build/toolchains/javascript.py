@@ -61,6 +61,7 @@ JAVASCRIPT = Language(
         r"\A#![^\n]*\b(node|qjs|deno|bun)\b|^(import|export) .{1,500} from ['\"]|\bconsole\.log\("
         r"|^(const|let|var) \w{1,100} =|^(export )?(async )?function \w{1,100}\("
     ),
+    entries=("main", "src/main", "index", "src/index"),
     components=(QUICKJS_MODULE, QUICKJS_CODE),
     builtin=tools,
     compile=_compile,

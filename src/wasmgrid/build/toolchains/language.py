@@ -127,15 +127,16 @@ class Calls:
 class Language:
     """How one language becomes WebAssembly.
 
-    `looks_like` judges a text without a name (source from stdin), `main` whether a file is a program's main one, among
-    several. `also` are suffixes of other languages' files that its projects may hold. `manifest` is the file whose
-    presence makes a directory this language's project. `overlays` are components that the compiler must be able to
-    write to, without changing them. `noise` matches diagnostics that are about our way of calling the compiler, not
-    about the source. `fallback` is installed where `components`
-    cannot be had. `host` finds the user's own toolchain, `builtin` what came with this package. `hello` is the
-    program that a toolchain must compile and that must print `hello_stdout` before it is used. `calls`: how it offers
-    functions; without it, what a module exports is called as it is. `bundle`: an interpreted language's commands only
-    judge or translate the project, and this makes its module, out of that and what the last command produced.
+    `looks_like` judges a text without a name (source from stdin), `main` whether a file is a program's main one,
+    among several, and `entries` are what one is called, without its suffix, best first. `also` are suffixes of
+    other languages' files that its projects may hold. `manifest` is the file whose presence makes a directory this
+    language's project. `overlays` are components that the compiler must be able to write to, without changing them.
+    `noise` matches diagnostics that are about our way of calling the compiler, not about the source. `fallback` is
+    installed where `components` cannot be had. `host` finds the user's own toolchain, `builtin` what came with this
+    package. `hello` is the program that a toolchain must compile and that must print `hello_stdout` before it is
+    used. `calls`: how it offers functions; without it, what a module exports is called as it is. `bundle`: an
+    interpreted language's commands only judge or translate the project, and this makes its module, out of that and
+    what the last command produced.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Language:
     manifest: str | None = None
     looks_like: Callable[[str], bool] = lambda _text: False
     main: Callable[[str], bool] = lambda _text: True
+    entries: tuple[str, ...] = ("main", "src/main")
     flags: tuple[Flag, ...] = ()
     components: tuple[Component, ...] = ()
     fallback: tuple[Component, ...] = ()

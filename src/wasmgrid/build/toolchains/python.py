@@ -34,10 +34,11 @@ PYTHON_LANGUAGE = Language(
     suffixes=(".py",),
     aliases=("py", "python3", "cpython"),
     looks_like=pattern(
-        r"\A#![^\n]*\bpython|^(from [\w.]{1,100} )?import [\w.]{1,100}\s*$"
-        r"|^(async )?def \w{1,100}\(.{0,500}\).{0,100}:\s*$|^if __name__ == |^print\(.{0,500}\)\s*$"
+        r"\A#![^\n]*\bpython|^(from [\w.]{1,100} )?import [\w.]{1,100}( as \w{1,100})?\s*$|^(async )?def \w{1,100}\("
+        r"|^class \w{1,100}(\(.{0,200}\))?:|^(for|while|with|if|try)\b.{0,200}:\s*$|^print\(.{0,500}\)\s*$"
     ),
     main=pattern(r"^if __name__ == "),
+    entries=("main", "src/main", "__main__"),
     components=(PYTHON_MODULE, PYTHON_CODE),
     builtin=tools,
     compile=_compile,

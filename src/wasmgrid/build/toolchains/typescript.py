@@ -78,6 +78,7 @@ TYPESCRIPT = Language(
         r"^(export )?(interface|enum|type) \w{1,100}( |<)|\b(const|let|var) \w{1,100}: \w"
         r"|^(export )?(async )?function \w{1,100}\([^)]{0,500}\w\??: \w"
     ),
+    entries=("main", "src/main", "index", "src/index"),
     components=(ESBUILD_PACKAGE, QUICKJS_MODULE, QUICKJS_CODE),
     builtin=tools,
     compile=_compile,
