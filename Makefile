@@ -16,7 +16,7 @@ setup: ## Make .venv with the locked packages and wasmgrid itself
 toolchains: setup ## Install the compilers that demo and tests use (once per user, shared by all grids)
 	@$(BIN)/wasmgrid toolchain install || echo "make: what needs a toolchain that cannot be had is left out" >&2
 
-demo: setup ## Show the main job: compile, match, run and give back programs in eight languages
+demo: setup ## Show the main job: compile, match, run and give back programs in nine languages
 	@$(BIN)/python scripts/demo.py
 
 test: toolchains ## Run every test

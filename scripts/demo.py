@@ -1,6 +1,6 @@
 """The main job, as a user sees it: only the installed `wasmgrid` command, a home of its own that is removed at the end.
 
-Programs in eight languages are compiled in a sandbox, matched to a worker, run under limits, and given back with
+Programs in nine languages are compiled in a sandbox, matched to a worker, run under limits, and given back with
 output, statistics and the .wasm. A language whose toolchain cannot be had on this machine is named and left out.
 """
 
@@ -30,6 +30,7 @@ PROGRAMS = {
     "go": "hello.go",
     "zig": "hello.zig",
     "javascript": "hello.js",
+    "typescript": "hello.ts",
     "wat": "hello.wat",
 }
 NEXT = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -85,6 +86,19 @@ def test_a_page_of_another_origin_changes_nothing_and_signs_nobody_in(
 )
 def test_no_spelling_of_a_path_gives_anything_away_before_a_sign_in(grid: Grid, path: str) -> None:
     assert ask(grid, "GET", path)[0] in {401, 404}
+
+
+def test_what_streams_to_a_browser_ends_with_its_session(grid: Grid) -> None:
+    _, given, _ = ask(grid, "POST", "/session", {"code": link_code(grid)}, Origin=grid.url)
+    mine = given.partition(";")[0]
+    parts = urlsplit(grid.url)
+    with contextlib.closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)) as connection:
+        connection.request("GET", "/v1/overview/events", headers={"Cookie": mine})
+        with connection.getresponse() as stream:
+            assert stream.readline()
+            assert ask(grid, "DELETE", "/session", Cookie=mine, Origin=grid.url)[0] == 204
+            while stream.readline():  # or the connection's time-out fails this
+                pass
 
 
 def test_a_session_that_was_ended_is_over(grid: Grid) -> None:

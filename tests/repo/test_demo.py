@@ -24,6 +24,7 @@ SHOWN = [
     'execution output: "job done, hello!\\n"',
     "hello from Python, world!",
     "hello from JavaScript!",
+    "hello from TypeScript, world!",
     "hello from C, world!",
     "hello from C++, the sum is 42!",
     "hello from Go, the sum of ten squares is 385!",

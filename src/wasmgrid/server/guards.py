@@ -6,15 +6,17 @@ session's cookie to whatever it sends, so a request that changes something must 
 
 from __future__ import annotations
 
+import contextlib
 import hmac
+import time
 from collections.abc import Callable, Collection
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from wasmgrid.core.errors import Forbidden, Unauthorized, WasmgridError
 from wasmgrid.server.dashboard.pages import is_open
-from wasmgrid.server.dashboard.sessions import Sessions
+from wasmgrid.server.dashboard.sessions import HEEDED_S, Sessions
 from wasmgrid.server.problems import response_of
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/schema", "/schema/openapi.json"})
@@ -52,6 +54,9 @@ class Gate:
             if refusal is not None:
                 await response_of(refusal)(scope, receive, send)
                 return
+            given = dict(scope["headers"])
+            if not self._has_token(given.get(b"authorization", b"")) and b"cookie" in given:
+                send = self._while_signed_in(given[b"cookie"].decode("latin-1"), send)
         await self._app(scope, receive, send)
 
     async def _refusal(self, scope: HTTPScope) -> WasmgridError | None:
@@ -94,6 +99,23 @@ class Gate:
             return Forbidden("a browser's request that changes something says from which page it comes")
         self._on_activity()
         return None
+
+    def _while_signed_in(self, cookies: str, send: Send) -> Send:
+        """`send` for a browser's request: what streams for long ends when its session does, not when it likes to."""
+        look_at = time.monotonic() + HEEDED_S
+        over = False
+
+        async def watched(message: Message) -> None:
+            nonlocal look_at, over
+            if over:
+                return
+            if message["type"] == "http.response.body" and message["more_body"] and time.monotonic() > look_at:
+                look_at = time.monotonic() + HEEDED_S
+                with contextlib.suppress(WasmgridError):  # the store is away: as before, for now
+                    over = not await self._sessions.holds(cookies)
+            await send({"type": "http.response.body", "body": b"", "more_body": False} if over else message)
+
+        return watched
 
     def _has_token(self, authorization: bytes) -> bool:
         scheme, _, token = authorization.partition(b" ")
