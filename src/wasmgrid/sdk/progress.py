@@ -73,7 +73,11 @@ class Bar(Shown):
         from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 -- see above
 
         columns = (BarColumn(bar_width=30), TextColumn("{task.fields[text]}", markup=False))
-        progress = Progress(*columns, console=Console(file=sys.stderr), refresh_per_second=4, transient=True)
+        # what a program prints meanwhile goes above the bar, but never onto stderr what was sent into a file
+        progress = Progress(
+            *columns, console=Console(file=sys.stderr), refresh_per_second=4, transient=True,
+            redirect_stdout=sys.stdout.isatty(), redirect_stderr=False,
+        )  # fmt: skip
         progress.start()
         return progress, progress.add_task("", total=self._total, text="")
 
