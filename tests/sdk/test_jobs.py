@@ -184,6 +184,17 @@ def test_run_is_one_call_and_finds_its_job_again_when_the_line_breaks(grid: Grid
     assert len(set(keys)) == 1
 
 
+def test_what_the_server_warns_of_is_logged(grid: Grid, caplog: pytest.LogCaptureFixture) -> None:
+    grid.scripted.respond = lambda _: Answer(
+        {"id": 1, "state": "queued", "warnings": ["no worker has 7 \x1bgpus"]}, 201
+    )
+    with wasmgrid.Client(grid.scripted.url) as client:
+        assert client.submit(SOURCE, gpus=7).warnings == ["no worker has 7 \x1bgpus"]
+    assert [(each.name, each.getMessage()) for each in caplog.records] == [
+        ("wasmgrid", "job 1: no worker has 7 \\x1bgpus")
+    ]
+
+
 def test_the_async_client_waits_likewise(grid: Grid) -> None:
     async def use(act: Callable[[wasmgrid.AsyncClient], Any]) -> Any:
         async with wasmgrid.AsyncClient(grid.scripted.url) as client:

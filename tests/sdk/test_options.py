@@ -69,6 +69,8 @@ def test_an_unknown_keyword_is_a_type_error_that_helps() -> None:
         spec(time_limit_s=3)
     with pytest.raises(TypeError, match="did you mean cpus"):
         spec(cpu=3)
+    with pytest.raises(TypeError, match="did you mean function"):
+        spec(functoin="f")
 
 
 def test_inputs_as_files_and_as_bytes(tmp_path: Path) -> None:

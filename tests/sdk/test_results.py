@@ -24,6 +24,9 @@ def test_a_line_in_a_repl() -> None:
     assert shown == (
         f"<Result of job 7: exited(0) · run 5.00 s · cpu 1 ms · peak 1.0 MiB · worker w1 · stdout 'hi\\n{'x' * 57}'...>"
     )
+    assert repr(result(outcome="timed_out", exit_code=None, message="ran longer than its limit of 1 s")) == (
+        "<Result of job 7: timed_out: ran longer than its limit of 1 s · worker w1>"
+    )
     assert "\x1b" not in repr(result(outcome="trapped", exit_code=None, trap_kind="\x1b[2J", stdout="\x1b[2J"))
 
 

@@ -77,7 +77,9 @@ class AsyncClient(AsyncSender):
     async def submit(self, source: Program, **asked: Unpack[JobOptions]) -> AsyncJob[AsyncResult]:
         """Submit a program and return at once, with a job to await. Arguments as for `run`."""
         made = await asyncio.to_thread(options.request, source, asked)
-        return self.follow(await self.submit_spec(made.spec, made.blobs))
+        job = await self.submit_spec(made.spec, made.blobs)
+        endings.warn(job)
+        return self.follow(job)
 
     @spelled_out
     def map(
@@ -130,6 +132,7 @@ class AsyncClient(AsyncSender):
             job = await self.perform(steps.begin(spec, blobs, wait_s=wait_s))
             if job.done:
                 return job
+            endings.warn(job)
             ending = Ending(job.id)
             self._watcher.add(ending, job)
             return await ending.future

@@ -73,6 +73,7 @@ class _Reader:
         whole = False
         try:
             job = await self._client.submit_spec(spec, prepared.blobs)
+            endings.warn(job)
             with drawn(job.task_count, progress) as shown, inputs.Sorted(job, ordered=ordered) as pieces:
                 async with aclosing(self._bursts(job)) as bursts:
                     async for burst in bursts:
@@ -181,6 +182,7 @@ class AsyncFunction(Called):
             if not self.forget():
                 raise
             return await self.submit(*args)
+        endings.warn(view)
         return self._client.follow(view, self._value)
 
     def map(self, *iterables: Iterable[Any], **how: Any) -> AsyncMapped[Any]:

@@ -29,6 +29,8 @@ from wasmgrid.sdk.watcher import Watcher
 
 T = TypeVar("T")
 
+SOON_S = 5.0  # what lasts longer is asked for again; by then a person should know what the server warned of
+
 
 class Client(Sender):
     """A grid, as a program uses it. See `Sender` for its arguments (`url`, `token`, `ca`, `timeout_s`) and errors.
@@ -71,7 +73,7 @@ class Client(Sender):
         made = options.request(source, asked)
         spec = steps.keyed(made.spec)
         try:
-            job = self.perform(steps.run(spec, made.blobs))
+            job = self.ended(spec, made.blobs)
         except (KeyboardInterrupt, SystemExit):
             self.perform(steps.abandon(spec))
             raise
@@ -82,7 +84,9 @@ class Client(Sender):
     def submit(self, source: Program, **asked: Unpack[JobOptions]) -> Job[Result]:
         """Submit a program and return at once, with a future. Arguments as for `run`."""
         made = options.request(source, asked)
-        return self.follow(self.submit_spec(made.spec, made.blobs))
+        job = self.submit_spec(made.spec, made.blobs)
+        endings.warn(job)
+        return self.follow(job)
 
     @spelled_out
     def map(
@@ -138,6 +142,14 @@ class Client(Sender):
         else:
             self._watching().add(job)
         return job
+
+    def ended(self, spec: JobSpec, blobs: Mapping[str, Blob]) -> views.Job:
+        """The job of a request once it has ended: one call, where it is soon over."""
+        job = self.perform(steps.begin(spec, blobs, wait_s=SOON_S))
+        if job.done:
+            return job
+        endings.warn(job)
+        return self.perform(steps.outlast(job.id))
 
     def result_of_job(self, job: views.Job) -> Result:
         """What a finished job came to; raises `BuildFailed` where its source does not compile."""

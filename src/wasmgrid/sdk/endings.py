@@ -1,11 +1,25 @@
-"""What is made of a finished job: its whole output, and errors where it was never more than source."""
+"""What is made of what a server says of a job: warnings, its whole output, errors where it was never built."""
 
 from __future__ import annotations
 
+import logging
+
 from wasmgrid.core.outcome import OutcomeKind
+from wasmgrid.core.printable import one_line
 from wasmgrid.sdk import arrays, calls, views
 from wasmgrid.sdk.failures import BuildFailed
 from wasmgrid.sdk.steps import Steps
+
+log = logging.getLogger("wasmgrid")
+
+
+def warn(job: views.Job) -> None:
+    """Pass on what the server said of a job that was just submitted: that no worker could ever run it, say.
+
+    On the logger `wasmgrid`, whose warnings are on stderr where a program configures nothing.
+    """
+    for warning in job.warnings:
+        log.warning("job %d: %s", job.id, one_line(warning))
 
 
 def whole(task: views.Result) -> Steps[dict[str, bytes]]:

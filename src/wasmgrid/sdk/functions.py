@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from wasmgrid.core.errors import ModuleNotFound
-from wasmgrid.sdk import jsontexts, options, program, steps, views
+from wasmgrid.sdk import endings, jsontexts, options, program, steps, views
 from wasmgrid.sdk.prepare import Prepared
 from wasmgrid.sdk.program import Program
 
@@ -83,7 +83,7 @@ class Function(Called):
         made = self.request(args)
         spec = steps.keyed(made.spec)
         try:
-            job = self.client.perform(steps.run(spec, made.blobs))
+            job = self.client.ended(spec, made.blobs)
         except ModuleNotFound:  # it was removed since
             if not self.forget():
                 raise
@@ -102,6 +102,7 @@ class Function(Called):
             if not self.forget():
                 raise
             return self.submit(*args)
+        endings.warn(view)
         return self.follow(view)
 
     def follow(self, view: views.Job) -> Job[Any]:

@@ -148,5 +148,6 @@ def mapped(
     except (KeyboardInterrupt, SystemExit):
         client.perform(steps.abandon(spec))
         raise
+    endings.warn(job)
     reader = _Reader(client, job, values=function is not None, errors=return_exceptions)
     return Mapped(client, job, reader.all(drawn(job.task_count, progress), ordered=ordered))

@@ -99,6 +99,7 @@ class JobOptions(TypedDict, total=False):
 
 
 _DURATIONS = {"time_limit", "queue_timeout", "total_timeout", "cpu_time_limit"}
+_METHODS_OWN = ("check", "function", "ordered", "as_args", "return_exceptions", "progress")
 _AS_GIVEN = {
     *("name", "language", "entry", "cpus", "memory_mb", "disk_mb", "gpus", "gpu_model", "gpu_memory_mb"),
     *("output_overflow", "fuel", "retries", "retry_memory", "priority", "concurrency", "max_fails", "isolate"),
@@ -147,9 +148,8 @@ def check(options: Mapping[str, Any]) -> None:
     """Raise `TypeError` at a keyword that is none, as Python does, with what was meant."""
     for key in options:
         if key not in JobOptions.__annotations__:
-            near = difflib.get_close_matches(
-                key.removesuffix("_s").removesuffix("_bytes"), JobOptions.__annotations__, 1
-            )
+            known = [*JobOptions.__annotations__, *_METHODS_OWN]
+            near = difflib.get_close_matches(key.removesuffix("_s").removesuffix("_bytes"), known, 1)
             raise TypeError(f"there is no keyword {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
 
 

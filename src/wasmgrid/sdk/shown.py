@@ -14,7 +14,8 @@ HTML_BYTES = 16 * 1024  # of each stream
 
 def line(job: Job, task: Result | None, ended: str) -> str:
     """`<Result of job 12: exited(0) · run 5.00 s · cpu 1 ms · peak 1.1 MiB · worker w1 · stdout 'job done!'>`."""
-    parts = [f"{_where(job, task)}: {ended}", *_facts(job, task)]
+    message = task.message if task is not None and not task.succeeded else None
+    parts = [f"{_where(job, task)}: {ended}" + (f": {message}" if message else ""), *_facts(job, task)]
     for name in ("stdout", "stderr"):
         text = getattr(task, name) if task is not None else ""
         if text:

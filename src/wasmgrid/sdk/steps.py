@@ -81,12 +81,6 @@ def keyed(spec: JobSpec) -> JobSpec:
     return msgspec.structs.replace(spec, idempotency_key=os.urandom(16).hex())
 
 
-def run(spec: JobSpec, blobs: Mapping[str, Blob]) -> Steps[views.Job]:
-    """Submit and wait for the end; one call where that comes within `calls.WAIT_S`."""
-    job = yield from begin(spec, blobs, wait_s=calls.WAIT_S)
-    return job if job.done else (yield from outlast(job.id))
-
-
 def begin(spec: JobSpec, blobs: Mapping[str, Blob], *, wait_s: float) -> Steps[views.Job]:
     """Submit; the job when it is finished, or as it is after `wait_s`.
 
