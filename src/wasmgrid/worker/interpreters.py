@@ -1,7 +1,7 @@
 """Where a worker has its interpreters from: the toolchains of this machine, else the store.
 
 An installed toolchain has the machine code, too. A runtime trusts what it loads, so that is taken only where nobody but
-this user (or root) can write; what is copied into the worker's own cache gets a tag there like everything else.
+this user (or root) can write, all the way up; what is copied into the worker's own cache gets a tag there like everything else.
 """
 
 from __future__ import annotations
@@ -57,9 +57,12 @@ class Interpreters:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether the file and its directory belong to this user or to root, and are writable by no one else."""
-    for each in (path, path.parent):
-        status = os.lstat(each)
-        if status.st_uid not in {0, os.geteuid()} or status.st_mode & _OTHERS_WRITE:
+    """Whether nobody but this user and root could have put it there, or a directory above it."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return False
+    for each in (path, *path.absolute().parents):
+        status = each.stat()
+        shared = status.st_mode & _OTHERS_WRITE and not (each != path and status.st_mode & stat.S_ISVTX)
+        if status.st_uid not in {0, os.geteuid()} or shared:
             return False
     return True
