@@ -69,8 +69,10 @@ def test_hostile_48_an_escape_that_is_cut_apart_is_still_none(dashboard: Dashboa
           const shown = new Set();
           for (let cut = 0; cut <= whole.length; cut += 1) {
             const terminal = new Terminal(document.createElement("div"));
-            terminal.write(whole.slice(0, cut));
-            terminal.write(whole.slice(cut));
+            for (const piece of [whole.slice(0, cut), whole.slice(cut)]) {
+              terminal.write(piece);
+              terminal.flush();
+            }
             shown.add(terminal.element.textContent);
           }
           return [...shown];

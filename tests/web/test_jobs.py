@@ -164,3 +164,16 @@ def test_a_job_is_copied_as_what_runs_it_again(dashboard: Dashboard) -> None:
     compile(card.locator("pre").text_content() or "", "copied", "exec")
     card.get_by_role("tab", name="curl").click()
     assert "-F 'file=@copied.c;filename=copied.c'" in (card.locator("pre").text_content() or "")
+
+
+def test_of_a_very_long_output_the_end_is_shown_and_the_rest_counted(dashboard: Dashboard) -> None:
+    lines = (
+        '#include <stdio.h>\nint main(void) { for (int i = 0; i < 60000; i++) printf("line %d\\n", i); return 0; }\n'
+    )
+    job = submit(dashboard.grid, "long.c", lines)
+    dashboard.grid.wait_state(job, "succeeded")
+    page = dashboard.open(f"/jobs/{job}")
+    output = page.get_by_role("log", name="Output")
+    expect(output.locator(".line").last).to_have_text("line 59999", timeout=SOON_MS)
+    expect(output.locator(".line").first).to_contain_text("55,000 lines before these")
+    assert output.evaluate("each => each.scrollHeight - each.scrollTop - each.clientHeight") < 40  # it follows

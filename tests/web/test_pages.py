@@ -90,7 +90,7 @@ def test_every_page_fits_and_is_kept_to_be_looked_at(
 
 def settle(page: Page) -> None:
     """Wait until nothing more is loaded and nothing is busy; a page with streams is never idle on the network."""
-    page.wait_for_function("document.fonts.status === 'loaded'")
+    page.evaluate("document.fonts.ready.then(() => true)")
     expect(page.locator("[aria-busy=true]")).to_have_count(0, timeout=SOON_MS)
     expect(page.locator(".viewer:not(:has(.cm-content)), .editor:not([hidden]):not(:has(.cm-line))")).to_have_count(0)
     for end in ("document.body.scrollHeight", "0"):  # what is out of sight is drawn when it is looked at

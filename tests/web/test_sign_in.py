@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -111,6 +112,22 @@ def test_a_sign_in_is_refused_where_it_is_none(grid: Grid) -> None:
         assert client.get("/jobs/1.json").status_code == 401
         assert client.get("/jobs/..%2f..%2ftoken").status_code in {401, 404}
         assert client.get("/assets/x/../../../data.py").status_code in {401, 404}
+
+
+def test_the_browser_that_is_opened_is_given_the_link_in_a_file_of_ones_own(
+    stranger: Page, grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opener = tmp_path / "opener"
+    opener.write_text(f'#!/bin/sh\nprintf %s "$1" > {tmp_path}/opened\n')
+    opener.chmod(0o700)
+    monkeypatch.setenv("BROWSER", f"{opener} %s")
+    link = grid.text("dashboard", "--open").strip()
+    opened = (tmp_path / "opened").read_text()
+    assert opened == (grid.home / "dashboard.html").as_uri()  # what every process may read has no secret
+    assert (grid.home / "dashboard.html").stat().st_mode & 0o777 == 0o600
+    assert link in (grid.home / "dashboard.html").read_text()
+    stranger.goto(opened)
+    expect(stranger.get_by_role("heading", name="Overview")).to_be_visible(timeout=SOON_MS)
 
 
 def test_the_links_code_is_in_no_log(grid: Grid) -> None:

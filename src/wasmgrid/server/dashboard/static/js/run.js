@@ -26,8 +26,10 @@ export function useJob(id) {
 /** What is written below a task's output once it has ended: a value, or why there is none. */
 export function conclude(terminal, job) {
   const { result, build } = job;
+  terminal.flush();
   if (job.state === "failed" && !result?.attempt && build?.diagnostics) {
     terminal.write(build.diagnostics);
+    terminal.flush();
     terminal.element.scrollTop = 0;
     if (build.diagnostics_truncated) terminal.say("the compiler said more");
     return;

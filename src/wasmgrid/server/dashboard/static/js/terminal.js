@@ -1,10 +1,12 @@
 // Output as it comes, as a terminal would show it, in as little work as that takes.
-import { html, useEffect, useRef } from "../vendor/preact.js";
 import { stream } from "./api.js";
 import { Style, parse, unfinished } from "./ansi.js";
 
 const MOST_LINES = 5000; // in the page; all of it is a click away
 const LONGEST = 20_000; // characters of one line
+const MOST_AT_ONCE = 400_000; // characters of a stream, in one frame
+const FRAME_MS = 30;
+const BLOCKS = /[\u2500-\u259f]/; // pictures made of letters: their lines must touch
 
 /** Writes into a <div>; knows nothing of where output comes from. */
 export class Terminal {
@@ -17,7 +19,11 @@ export class Terminal {
   clear() {
     this.styles = { stdout: new Style(), stderr: new Style() };
     this.rests = { stdout: "", stderr: "" };
+    clearTimeout(this.timer);
+    this.timer = null;
+    this.waiting = [];
     this.lines = 0;
+    this.passed = 0; // lines that are not in the page any more, or never were
     this.dropped = null;
     this.line = null;
     this.from = "";
@@ -25,19 +31,43 @@ export class Terminal {
     this.element.replaceChildren();
   }
 
-  /** More text of a stream. */
+  /** More text of a stream; it shows with the next frame, together with all else that came until then. */
   write(text, from = "stdout") {
+    const last = this.waiting.at(-1);
+    if (last?.from === from) last.text += text;
+    else this.waiting.push({ from, text });
+    this.timer ??= setTimeout(() => this.flush(), FRAME_MS);
+  }
+
+  /** Show what came. */
+  flush() {
+    clearTimeout(this.timer);
+    this.timer = null;
+    if (!this.waiting.length) return;
     const follow = this.atEnd();
-    const whole = this.rests[from] + text;
-    const good = unfinished(whole);
-    this.rests[from] = whole.slice(good);
-    parse(whole.slice(0, good), this.styles[from], (part, isControl) => this.put(part, from, isControl));
+    for (const { from, text } of this.waiting.splice(0)) {
+      const whole = this.rests[from] + this.passOver(text, from);
+      const good = unfinished(whole);
+      this.rests[from] = whole.slice(good);
+      parse(whole.slice(0, good), this.styles[from], (part, isControl) => this.put(part, from, isControl));
+    }
     this.trim();
     if (follow) this.element.scrollTop = this.element.scrollHeight;
   }
 
+  /** The end of a text that is too long to be drawn before it is gone again; the lines before it are counted. */
+  passOver(text, from) {
+    if (text.length <= MOST_AT_ONCE) return text;
+    const at = text.indexOf("\n", text.length - MOST_AT_ONCE) + 1 || text.length - MOST_AT_ONCE;
+    for (let end = text.indexOf("\n"); end !== -1 && end < at; end = text.indexOf("\n", end + 1)) this.passed += 1;
+    this.rests[from] = "";
+    this.end();
+    return text.slice(at);
+  }
+
   /** A remark of ours. */
   say(text) {
+    this.flush();
     const follow = this.atEnd();
     this.end();
     const line = this.begin();
@@ -64,9 +94,10 @@ export class Terminal {
         if (this.returned && this.line) this.line.replaceChildren();
         this.returned = false;
         const line = this.line ?? this.begin();
-        if (line.textContent.length < LONGEST) {
-          line.append(this.styles[from].node(part, [from === "stderr" && "err", isControl && "ctl"].filter(Boolean).join(" ")));
-        }
+        if (BLOCKS.test(part)) line.classList.add("blocks");
+        const room = LONGEST - line.textContent.length;
+        if (room > 0) line.append(this.styles[from].node(part.slice(0, room), [from === "stderr" && "err", isControl && "ctl"].filter(Boolean).join(" ")));
+        if (room > 0 && part.length >= room) line.append(" …");
       }
     }
   }
@@ -85,19 +116,16 @@ export class Terminal {
   }
 
   trim() {
-    if (this.lines <= MOST_LINES) return;
+    for (; this.lines > MOST_LINES; this.lines -= 1, this.passed += 1) {
+      (this.dropped ? this.dropped.nextSibling : this.element.firstChild).remove();
+    }
+    if (!this.passed) return;
     if (!this.dropped) {
       this.dropped = document.createElement("div");
       this.dropped.className = "line meta";
       this.element.prepend(this.dropped);
-      this.count = 0;
     }
-    while (this.lines > MOST_LINES) {
-      this.dropped.nextSibling.remove();
-      this.lines -= 1;
-      this.count += 1;
-    }
-    this.dropped.textContent = `… ${this.count.toLocaleString("en-US")} lines before these: download the output to see them`;
+    this.dropped.textContent = `… ${this.passed.toLocaleString("en-US")} lines before these: download the output to see them`;
   }
 }
 
@@ -124,19 +152,4 @@ export function follow(jobId, index, terminal, onEnd = () => {}) {
       end: (data) => { onEnd(data); return stream.END; },
     },
   );
-}
-
-/** The output of one task, live. `children` is shown while there is none. */
-export function Output({ jobId, index = 0, className = "", empty, onEnd }) {
-  const element = useRef();
-  useEffect(() => {
-    if (jobId === null) return undefined;
-    const terminal = new Terminal(element.current);
-    return follow(jobId, index, terminal, (end) => {
-      if (end.stdout_truncated || end.stderr_truncated) terminal.say("the output was cut at its limit");
-      if (!terminal.lines && empty) terminal.say(empty);
-      onEnd?.(end);
-    });
-  }, [jobId, index]);
-  return html`<div ref=${element} class=${`terminal ${className}`} role="log" tabindex="0" aria-label="Output"></div>`;
 }

@@ -169,6 +169,7 @@ function Diagnostics({ text: words, cut }) {
   useEffect(() => {
     const terminal = new Terminal(element.current);
     terminal.write(words);
+    terminal.flush();
     if (cut) terminal.say("the compiler said more");
     element.current.scrollTop = 0;
   }, [words]);

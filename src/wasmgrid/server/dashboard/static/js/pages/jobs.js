@@ -17,7 +17,8 @@ export function Jobs({ query }) {
   const asked = new URLSearchParams();
   for (const key of ASKED) for (const value of query.getAll(key)) asked.append(key, value);
   asked.set("limit", LIMIT);
-  const { data, problem, stale } = useData(`/jobs.json?${asked}`, 2000);
+  const costly = query.get("search") || query.get("worker") || query.get("cursor"); // or of the past: looked at now and then
+  const { data, problem, stale } = useData(`/jobs.json?${asked}`, costly ? 15_000 : 2000);
   const { data: pool } = useData("/workers.json");
   const filtered = ASKED.some((key) => key !== "sort" && query.get(key));
   const change = (key, value) => {
