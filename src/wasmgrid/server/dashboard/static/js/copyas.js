@@ -64,14 +64,29 @@ export function asCurl(spec, { files, module }) {
   return [head, `-F ${shell(`spec=${JSON.stringify(asked)}`)}`, ...parts].join(" \\\n  ");
 }
 
-export function asPython(spec, { files, module }) {
-  const { args, ...asked } = stated(spec);
-  const words = [python(module ? "module.wasm" : files.length === 1 ? files[0] : ".")];
-  if (args) words.push(`args=${python(args)}`);
-  for (const [key, value] of Object.entries(asked)) words.push(`${key}=${python(value)}`);
-  const one = `result = grid.run(${words.join(", ")})`;
-  const line = one.length < 80 ? `    ${one}` : `    result = grid.run(\n        ${words.join(",\n        ")},\n    )`;
-  return `from wasmgrid import Client\n\nwith Client() as grid:\n${line}\nprint(result.stdout)`;
+/** Keywords of the SDK that are not the keys of a request: their values may say a unit. */
+const WORDS = {
+  time_limit_s: "time_limit", queue_timeout_s: "queue_timeout", total_timeout_s: "total_timeout", cpu_time_limit_s: "cpu_time_limit",
+  output_limit_bytes: "output_limit",
+};
+
+export function asPython(spec, { files, entry, module }) {
+  const { args, function: name, array, ...asked } = stated(spec);
+  const many = array !== undefined && !name;
+  const words = [python(module ?? (files.length === 1 ? files[0] : "."))];
+  if (name) words.push(...(array === undefined ? [python(name)] : ["inputs", `function=${python(name)}`]));
+  else if (args) words.push(`args=${python(args)}`);
+  if (many) words.push(`array=${python(array)}`);
+  if (!module && files.length > 1) words.push(`entry=${python(entry)}`);
+  for (const [key, value] of Object.entries(asked)) words.push(`${WORDS[key] ?? key}=${python(value)}`);
+  const [before, made, shown] = !name
+    ? ["", "result = grid.run", many ? "print(result.counts, [task.stdout for task in result.tasks()])" : "print(result.stdout)"]
+    : array === undefined
+      ? ["", "call = grid.function", `print(call(${(args ?? []).map(python).join(", ")}))`]
+      : ["inputs = [[2, 3]]  # the arguments of each call\n\n", "values = grid.map", "print(list(values))"];
+  const one = `${made}(${words.join(", ")})`;
+  const line = one.length < 80 ? one : `${made}(\n        ${words.join(",\n        ")},\n    )`;
+  return `from wasmgrid import Client\n\n${before}with Client() as grid:\n    ${line}\n    ${shown}`;
 }
 
 const WAYS = [
