@@ -1,7 +1,7 @@
 """Where a worker has its interpreters from: the toolchains of this machine, else the store.
 
 An installed toolchain has the machine code, too. A runtime trusts what it loads, so that is taken only where nobody but
-this user (or root) can write, all the way up; what is copied into the worker's own cache gets a tag there like everything else.
+this user (or root) can write, all the way up; what is copied into the worker's own cache gets a tag like the rest.
 """
 
 from __future__ import annotations
