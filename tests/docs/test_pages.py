@@ -15,11 +15,10 @@ from tests.e2e.grid import Grid
 
 ROOT = Path(__file__).parents[2]
 HELD_ELSEWHERE = {"examples/README.md": "tests/repo/test_examples.py", "CHANGELOG.md": "it has no code"}
-NOT_YET = {"docs/cli.md"}
 PAGES = [
     page
     for page in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-    if str(page.relative_to(ROOT)) not in {*HELD_ELSEWHERE, *NOT_YET}
+    if str(page.relative_to(ROOT)) not in HELD_ELSEWHERE
 ]
 RUN = [page for page in PAGES if any("not run" not in block.notes for block in blocks(page))]
 MOST_NOT_RUN = 40
