@@ -49,6 +49,29 @@ def test_the_follower_knows_what_runs_why_it_waits_and_cancels(servers: Pool) ->
         assert leader.finished(each["id"])["state"] == follower.finished(each["id"])["state"] == "cancelled"
 
 
+def test_the_follower_shows_what_only_the_leader_knows(servers: Pool) -> None:
+    leader, follower = servers.both()
+    job = leader.submit(**endless())
+    until(lambda: follower.get(f"/v1/jobs/{job['id']}")["state"] == "running", servers.said)
+    for server in (leader, follower):
+        until(lambda server=server: server.get("/v1/overview")["jobs"]["running"] == 1, servers.said)  # type: ignore[misc]
+        seen = server.get("/v1/overview")
+        assert seen["workers"]["joined"] == 1
+        assert seen["workers"]["cpus"]["used"] > 0
+        assert next(each["id"] for each in server.get("/v1/jobs", worker="w")["jobs"]) == job["id"]
+        stages = {stage["stage"]: stage["state"] for stage in server.get(f"/v1/jobs/{job['id']}/timeline")["stages"]}
+        assert (stages["run"], stages["result"]) == ("active", "pending")
+        assert server.get(f"/v1/jobs/{job['id']}/tasks/map")["state"] == ["running"]
+    assert leader.get("/v1/overview")["series"]["times"], "a series begins with the first even second"
+    leads = []
+    for server in (leader, follower):
+        with server.client() as client:
+            leads.append("\nwasmgrid_leader 1.0\n" in client.get("/metrics").text)
+            assert client.post(f"/v1/jobs/{job['id']}/cancel").status_code == 200
+    assert leads == [True, False]
+    assert follower.finished(job["id"])["state"] == "cancelled"
+
+
 def test_live_output_comes_through_the_follower(servers: Pool) -> None:
     _, follower = servers.both()
     job = follower.submit(**ticks(5))

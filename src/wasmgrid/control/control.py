@@ -175,7 +175,7 @@ class Control:
 
     async def overview(self, points: int) -> LeaderOverview:
         """The whole grid at one glance, with so many of the newest points of its series."""
-        return await self._ask(questions.Overview(points))
+        return await self._ask(questions.Overview(points), LITTLE_PATIENCE_S)
 
     async def submission_warnings(self, spec: StoredSpec, *, patience_s: float = LITTLE_PATIENCE_S) -> list[str]:
         """What a person should know at once: that nobody here could ever run this."""

@@ -12,7 +12,7 @@ import msgspec
 from wasmgrid import __version__
 from wasmgrid.control import Control
 from wasmgrid.control.meter import POINTS, STEP_S
-from wasmgrid.core.errors import TimedOutWaiting, Unavailable
+from wasmgrid.core.errors import TimedOutWaiting, Unavailable, WasmgridError
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.overview import LeaderOverview, Overview
 from wasmgrid.server.sse import KEEP_ALIVE, event
@@ -30,7 +30,7 @@ class Overviews:
         self._store = store
         self._control = control
         self._tenant = tenant
-        self._kept: dict[int, tuple[float, Overview]] = {}  # by points
+        self._kept: dict[int, tuple[float, Overview | WasmgridError]] = {}  # by points
         self._turn = asyncio.Lock()
         self._counts: dict[JobState, int] = {}
         self._counts_until = 0.0
@@ -41,8 +41,13 @@ class Overviews:
         async with self._turn:
             until, overview = self._kept.get(points, (0.0, None))
             if overview is None or time.monotonic() > until:
-                overview = await self._put_together(points)
+                try:
+                    overview = await self._put_together(points)
+                except WasmgridError as error:  # who waited for their turn hear the same: nobody waits twice
+                    overview = error
                 self._kept[points] = time.monotonic() + FRESH_S, overview
+            if isinstance(overview, WasmgridError):
+                raise overview
             return overview
 
     async def events(self) -> AsyncIterator[bytes]:
