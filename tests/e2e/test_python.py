@@ -141,6 +141,8 @@ def test_an_executor(client: wasmgrid.Client) -> None:
             bad.result(timeout=60)
         with pytest.raises(TypeError, match="does not run on a grid"):
             pool.submit(print, 1)
+        with pytest.raises(wasmgrid.InvalidField, match="cannot be sent as JSON"):
+            pool.submit(add, object(), 1)
         few = [pool.submit(add, n, n) for n in range(3)]  # by digest, in one request
     assert [future.result() for future in few] == [0, 2, 4]
     with pytest.raises(RuntimeError):

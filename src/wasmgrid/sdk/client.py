@@ -33,10 +33,16 @@ SOON_S = 5.0  # what lasts longer is asked for again; by then a person should kn
 
 
 class Client(Sender):
-    """A grid, as a program uses it. See `Sender` for its arguments (`url`, `token`, `ca`, `timeout_s`) and errors.
+    """A grid, as a program uses it.
 
-    with wasmgrid.Client() as client:
-        print(client.run("hello.rs", memory_mb=100).stdout)
+        with wasmgrid.Client() as client:
+            print(client.run("hello.rs", memory_mb=100).stdout)
+
+    `url` names its server (or several, comma-separated, of which any will do) and `token` opens it; they default to
+    `$WASMGRID_SERVER` and `$WASMGRID_TOKEN`, then to the server that runs in the home. Certificates are checked against
+    `ca` (a PEM file) or `$WASMGRID_CA`, else the home's own authority, else the system's. An answer may take
+    `timeout_s` seconds beyond what was asked to be waited for. Every method raises a `WasmgridError`: the server's own,
+    or `Unreachable`.
     """
 
     def __init__(

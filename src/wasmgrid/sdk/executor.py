@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.sdk.client import Client
-from wasmgrid.sdk.functions import Function
+from wasmgrid.sdk.functions import Function, word
 from wasmgrid.sdk.mapping import Mapped
 from wasmgrid.sdk.program import Program
 
@@ -57,6 +57,8 @@ class Executor(futures.Executor):
             raise TypeError(f"{fn!r} does not run on a grid; make one that does: client.function('add.rs', 'add')")
         if kwargs:
             raise TypeError(f"functions of the grid take positional arguments only, not {', '.join(kwargs)}")
+        for each in args:
+            word(each)  # what cannot be sent is told to whoever gives it, not to the calls that go with it
         future: Future[T] = Future()
         with self._lock:
             if self._shut:
