@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +131,39 @@ def test_hostile_49_no_string_becomes_a_part_of_a_page(browser: Browser, grid: G
         expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible(timeout=SOON_MS)
         direct = "(() => { try { document.body.innerHTML = '<p>'; return 'done' } catch { return 'refused' } })()"
         assert page.evaluate(direct) == "refused"
+
+
+def test_hostile_49_what_is_copied_is_words_for_a_shell_and_for_python(dashboard: Dashboard) -> None:
+    words = [
+        "it's",
+        "$(touch pwned)",
+        "`touch pwned`",
+        "\x03\nrm -rf x\n",
+        "\x1b[201~",
+        "a\\nb",
+        "-s",
+        "\u202etxt.exe",
+        "",
+        '"q"',
+    ]
+    page = dashboard.open("/jobs")
+    spec = {"args": words, "name": "\x03'\n", "env": {"K": "'\n;"}}
+    made = page.evaluate(
+        """async ([spec, file]) => {
+          const app = document.querySelector("script[type=module]").src;
+          const { asCli, asCurl, asPython } = await import(app.replace("app.js", "copyas.js"));
+          return [asCli, asCurl, asPython].map((way) => way(spec, { files: [file], entry: file }));
+        }""",
+        [spec, "-x'.c"],
+    )
+    bash = ["bash", "-c", 'wasmgrid() { printf "%s\\0" "$@"; }; curl() { wasmgrid "$@"; }; eval "$1"', "bash"]
+    taken = [subprocess.run([*bash, each], capture_output=True, text=True, check=True).stdout for each in made[:2]]
+    cli, curl = ([*each.split("\0")][:-1] for each in taken)
+    assert cli[:2] == ["run", "./-x'.c"]
+    assert cli[cli.index("--") + 1 :] == words
+    assert cli[cli.index("--job-name") + 1] == spec["name"]
+    assert json.loads(next(each for each in curl if each.startswith("spec=")).removeprefix("spec=")) == spec
+    call = ast.parse(made[2]).body[1].body[0].value
+    assert {each.arg: ast.literal_eval(each.value) for each in call.keywords} == spec
+    assert not any(ord(char) < 32 and char != "\n" for each in made for char in each)
+    assert not any("\u202e" in each for each in made)

@@ -86,7 +86,7 @@ export function Tabs({ label, tabs, chosen, onChoose }) {
     const at = tabs.findIndex((tab) => tab.id === chosen);
     const next = tabs[(at + step + tabs.length) % tabs.length];
     onChoose(next.id);
-    event.currentTarget.querySelector(`[data-tab="${next.id}"]`)?.focus();
+    event.currentTarget.querySelector(`[data-tab="${CSS.escape(next.id)}"]`)?.focus();
   };
   return html`<div class="tabs" role="tablist" aria-label=${label} onKeyDown=${move}>
     ${tabs.map((tab) => html`<button type="button" role="tab" data-tab=${tab.id} aria-selected=${tab.id === chosen}

@@ -135,7 +135,7 @@ export function NewJob({ query }) {
   }
 
   const what = module ? { files: [module.name], module: module.sha256 } : { files: files.map((each) => each.name), entry: files[0].name };
-  const spec = useMemo(() => { try { return read(form); } catch { return {}; } }, [form]);
+  const spec = useMemo(() => { try { return { ...read(form), source: { build_flags: split(form.build_flags) } }; } catch { return {}; } }, [form]);
   const known = data ? new Set(data.toolchains.map((each) => each.language)) : null;
   const missing = known && !module && language && language !== "wasm" && !known.has(language);
   return html`<div class="page-head">

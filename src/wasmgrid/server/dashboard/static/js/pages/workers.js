@@ -66,6 +66,6 @@ function Gauge({ name, used, total, show = String }) {
 }
 
 function Running({ task }) {
-  const job = /(\d+)/.exec(task)?.[1];
-  return job && !/build/.test(task) ? html`<a class="label" href=${`/jobs/${job}`}>${plain(task)}</a>` : html`<span class="label">${plain(task)}</span>`;
+  const job = /^job (\d+)$/.exec(task)?.[1];
+  return job ? html`<a class="label" href=${`/jobs/${job}`}>${plain(task)}</a>` : html`<span class="label">${plain(task)}</span>`;
 }
