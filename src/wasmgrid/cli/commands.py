@@ -34,7 +34,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "server": ("grid", "Start a server without a worker."),
         "worker": ("working", "Start a worker that joins a grid."),
         "builder": ("working", "Start a worker that only compiles."),
-        "mcp": ("mcp", "Offer the grid to an agent as tools that run code."),
+        "mcp": ("mcp", "Offer the grid to an AI agent as tools that run code."),
     },
     "Pool": {
         "workers": ("pool", "List the workers."),

@@ -32,7 +32,7 @@ _NEEDS = "mcp>=2.3,<3"
 @click.option("--all-jobs", is_flag=True, help="Let it see and cancel every job, not only those that it submitted.")
 @options.server
 def mcp(server: str | None, most_time: float, most_memory_mb: int, all_jobs: bool) -> int:
-    """Offer the grid to an agent as tools, over standard input and output (the Model Context Protocol).
+    """Offer the grid to an AI agent as tools, over standard input and output (the Model Context Protocol).
 
     Not for a person to type: an agent's configuration names it as a server, command `wasmgrid`, argument `mcp`. The
     agent can then run programs in every language of the grid under limits that it cannot raise. With no grid running,
