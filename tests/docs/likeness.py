@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 PROGRESS = re.compile(
-    r"^(?:building: .*|queued: .*|no server is running; starting one.*|[\d,]+ of [\d,]+ · .*|fetching: .*)$"
+    r"^(?:(?:building|queued|fetching): .*"
+    r"|no server is running; starting one.*"
+    r"|warning: no worker has joined this grid; .*"
+    r"|[\d,]+ of [\d,]+ · .*)$"
 )
 SAME: list[tuple[re.Pattern[str], str]] = [
     (re.compile(pattern), word)
@@ -20,7 +23,7 @@ SAME: list[tuple[re.Pattern[str], str]] = [
         (r"\b[\d,.]+ (tasks|calls|jobs)/s", r"N \1/s"),
         (r"\b(id:|job|pid|running, id:) \d+", r"\1 ID"),
         (r"(wasmgrid (?:[a-z-]+)(?: (?:-f|--build|--id|--failed|--follow))*) \d+", r"\1 ID"),
-        (r'"(id|job_id)": ?\d+', r'"\1":ID'),
+        (r'"(id|job_id)":( ?)\d+', r'"\1":\2ID'),
         (r"\brepro-\d+", "repro-ID"),
         (r"\bcompile (?:cached|TIME)", "compile TIME"),
         (r"(?: · (?:peak SIZE|fetch TIME|queue TIME))", ""),
