@@ -15,7 +15,6 @@ from wasmgrid.cli.main import root
 from wasmgrid.core.job import JobSpec
 from wasmgrid.core.lifecycle import TRANSITIONS
 from wasmgrid.core.limits import MB, Ceiling
-from wasmgrid.core.outcome import Outcome, OutcomeKind, process_exit_code
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -75,14 +74,6 @@ def test_every_command_is_documented(command: str) -> None:
 def test_the_lifecycle_page_is_the_table_in_the_code() -> None:
     documented = rows(read(DOCS / "lifecycle.md"), "| state | event | next state |")
     assert sorted(map(tuple, documented)) == sorted((*key, after) for key, after in TRANSITIONS.items())
-
-
-def test_outcomes_and_their_exit_codes_are_documented() -> None:
-    documented = {row[0]: row[1] for row in rows(read(DOCS / "lifecycle.md"), "| outcome | exit code | meaning |")}
-    assert documented.pop("exited") == "the program's own"
-    assert documented == {
-        kind: str(process_exit_code(Outcome(kind=kind))) for kind in OutcomeKind if kind is not OutcomeKind.EXITED
-    }
 
 
 def test_limits_and_their_defaults_are_documented() -> None:
