@@ -46,10 +46,8 @@ export function Overview() {
   const of = (name) => series[name] ?? [];
   const windowS = (series.step_s ?? 2) * POINTS;
   const workers = data?.workers;
-  const total = data ? STATES.reduce((sum, state) => sum + (data.jobs[state] ?? 0), 0) : null;
   return html`<div class="page-head"><h1>Overview</h1></div>
     <${Failure} problem=${problem} />
-    ${total === 0 && html`<section class="card welcome"><${Empty} title="This grid is ready" command="wasmgrid run hello.rs"><p>Write a program <a href="/new">here</a> and press Run, or type:</p><//></section>`}
     <section class="card states" aria-label="Jobs by state">
       ${STATES.map((state) => html`<a href=${`/jobs?state=${state}`}><${Badge} state=${state} /><b class="number">${count(data?.jobs[state])}</b></a>`)}
     </section>
@@ -71,7 +69,7 @@ export function Overview() {
         lines=${[{ name: workers ? `of ${workers.cpus.total}` : "used", tone: "--accent", values: of("cpus_used"), fill: true }]} />
     </div>
     <section class="card list recent" aria-label="Newest jobs"><header><h2>Newest jobs</h2><div class="end"><a class="small" href="/jobs">All jobs</a></div></header>
-      ${recent && (recent.jobs.length ? html`<${Rows} jobs=${recent.jobs} />` : html`<div class="body muted">None yet.</div>`)}</section>`;
+      ${recent && (recent.jobs.length ? html`<${Rows} jobs=${recent.jobs} />` : html`<${Empty} title="This grid is ready" command="wasmgrid run hello.rs"><p>Write a program <a href="/new">here</a> and press Run, or type:</p><//>`)}</section>`;
 }
 
 const Tile = ({ name, value, more, href, children }) => html`<div class="card tile"><span>${href ? html`<a href=${href}>${name}</a>` : name}</span>
