@@ -59,7 +59,7 @@ def test_cpp_is_guessed_and_gets_its_arguments_and_its_input(dashboard: Dashboar
     page.get_by_label("Arguments").fill("one 'two words'")
     page.get_by_label("Standard input").fill("first\nsecond\n")
     page.get_by_label("Memory, exact cap").fill("64")
-    expect(page.get_by_role("region", name="Copy as")).to_contain_text("--memory-mb 64 -- one 'two words'")
+    expect(page.get_by_role("region", name="Copy as")).to_contain_text("--memory-mb 64 --stdin - -- one 'two words'")
     page.get_by_label("File name").fill("words.cpp")
     dashboard.run()
     for said in ("word: one", "word: two words", "line: first", "line: second"):
