@@ -108,7 +108,7 @@ def test_one_task_shows_its_result(tmp_path: Path) -> None:
         assert (task["index"], task["stdout"], task["exit_code"]) == (3, "3\n", 1)
         missing = await grid.http.get("/v1/jobs/last/tasks/4")
         problem = check_problem(missing, 404, "not_found", "index")
-        assert problem["hint"] == "its tasks: 2-3 · which one: ?index="
+        assert problem["hint"] == "its tasks: 2-3 · see them: wasmgrid tasks 1"
         check_problem(await grid.http.get("/v1/jobs/last/stdout"), 404, "not_found", "index")
         check_problem(await grid.http.get("/v1/jobs/last/logs"), 404, "not_found", "index")
 
