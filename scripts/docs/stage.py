@@ -20,7 +20,7 @@ ELSEWHERE = {
     "docs/adr": "adr/index.md",
 }
 LINK = re.compile(r"\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
-COMMENT_BEFORE_TABLE = re.compile(r"^(<!-- .* -->)\n(?=\|)", re.MULTILINE)
+COMMENT_AT_TABLE = re.compile(r"^(<!-- .* -->\n(?=\|)|\|.*\n(?=<!-- ))", re.MULTILINE)
 CODE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 
 
@@ -40,7 +40,7 @@ def stage(pages: Path) -> None:
 def page_of(source: Path, target: Path) -> str:
     """The text of `source` (from the root), with links that hold at `target` (from the site's)."""
     text = reference.filled((ROOT / source).read_text(encoding="utf-8"))
-    text = COMMENT_BEFORE_TABLE.sub(r"\1\n\n", text)  # which Python's Markdown would take for one block
+    text = COMMENT_AT_TABLE.sub(r"\1\n", text)  # which Python's Markdown would take for one block
     parts = CODE.split(text)
     return "".join(part if number % 2 else relinked(part, source, target) for number, part in enumerate(parts))
 
