@@ -132,6 +132,34 @@ def test_rust_panics_unwind_and_exit_101(build: Build) -> None:
     output_is(build({"a.rs": source}, flags=["--edition=2024", "-Copt-level=1"]), "true\n")
 
 
+RUST_MATHS = """
+use std::hint::black_box as b;
+fn main() {
+    let (x, y): (f64, f32) = (b(0.5), b(0.5));
+    println!("{:.3} {:.3} {:.3} {:.3} {:.3}", x.sin(), x.cos(), x.tan(), x.exp(), x.ln());
+    println!("{:.3} {:.3} {:.3} {:.3} {:.3}", x.powf(1.5), x.log2(), x.log10(), x.exp2(), x.cbrt());
+    println!("{:.3} {:.3} {:.3} {:.3} {:.3}", x.asin(), x.acos(), x.atan(), x.atan2(b(2.0)), x.hypot(b(2.0)));
+    println!("{:.3} {:.3} {:.3} {:.3} {:.3}", x.sinh(), x.cosh(), x.tanh(), x.asinh(), x.exp_m1());
+    println!("{:.3} {:.3} {:.3} {:.3} {:.3}", y.sin(), y.cos(), y.exp(), y.ln(), y.powf(1.5));
+    println!("{:.3} {:.3} {}", x % b(0.3), x.mul_add(b(2.0), b(1.0)), b(u128::MAX) / b(7));
+}
+"""
+RUST_SUMS = """\
+0.479 0.878 0.546 1.649 -0.693
+0.354 -1.000 -0.301 1.414 0.794
+0.524 1.047 0.464 0.245 2.062
+0.521 1.128 0.462 0.481 0.649
+0.479 0.878 1.649 -0.693 0.354
+0.200 2.000 48611766702991209066196372490252601636
+"""
+
+
+def test_rust_has_the_functions_of_a_mathematical_library(build: Build) -> None:
+    output_is(build({"maths.rs": RUST_MATHS}), RUST_SUMS)
+    manifest = '[package]\nname = "maths"\nversion = "0.1.0"\nedition = "2021"\n'
+    output_is(build({"Cargo.toml": manifest, "src/main.rs": RUST_MATHS}), RUST_SUMS)
+
+
 def test_rust_with_a_module_beside_it(build: Build) -> None:
     output_is(
         build({"main.rs": "mod side;\nfn main() { side::say(); }", "side.rs": 'pub fn say() { println!("side"); }'}),

@@ -90,7 +90,11 @@ def _flavour(unit: Unit) -> _Flavour:
         return _Flavour(
             root=root, target=STOCK_TARGET, flags=[f"-Clinker={root}/bin/wasm-ld-14"], host_linker=linker, env=env
         )
-    flags = [*UNWINDING, f"-Clinker={root}/bin/wasm-linker", f"-Clink-arg={unit.tools['sysroot']}/lib/libunwind.a"]
+    # cos, exp and others of libm are in zig's runtime library, not in its libc.a, which is all that rustc looks into.
+    archives = [
+        f"-Clink-arg={unit.tools['sysroot']}/lib/lib{name}.a" for name in ("unwind", "clang_rt.builtins-wasm32")
+    ]
+    flags = [*UNWINDING, f"-Clinker={root}/bin/wasm-linker", *archives]
     return _Flavour(root=root, flags=flags, host_linker=linker, env=env)
 
 
