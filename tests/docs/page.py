@@ -112,7 +112,8 @@ class Page:
     def _stay(self, command: str, text: str) -> str:
         """Start what does not end by itself, until it says `text`."""
         log = self._directory / f".stays-{time.monotonic_ns()}"
-        self._shell.run(f"( {command} ) >{log} 2>&1 &", COMMAND_S)
+        log.touch()  # a shell may take its time to get to the redirection
+        self._shell.run(f"( {command} ) >>{log} 2>&1 &", COMMAND_S)
         ends_at = time.monotonic() + COMMAND_S
         while text not in (said := log.read_text(encoding="utf-8")):
             assert time.monotonic() < ends_at, f"{command} did not say {text!r}: {said}"
