@@ -87,8 +87,8 @@ class Grid:
                 time.sleep(0.02)
 
     def up(self, *flags: str) -> None:
-        """Start it (again)."""
-        done = self.run("up", "--detach", "--port", "0", "--json", *flags)
+        """Start it (again). It is detached, so where tests are killed it ends once nobody has asked for long."""
+        done = self.run("up", "--detach", "--port", "0", "--json", "--idle-exit", "30m", *flags)
         assert done.returncode == 0, f"{done.stderr.decode()}\n{self.logs()}"
         said = json.loads(done.stdout)
         self.pid, self.url = said["pid"], said["url"]
