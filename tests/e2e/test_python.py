@@ -78,7 +78,10 @@ def test_jobs_are_futures(client: wasmgrid.Client) -> None:
     endless = client.submit(programs.TICKS + "\n", memory_mb=16)
     lines = endless.logs()
     assert [next(lines) for _ in range(3)] == ["tick"] * 3
-    assert endless.running()
+    ends_at = time.monotonic() + 60
+    while not endless.running():  # the leader hears of it with its worker's next heartbeat
+        assert time.monotonic() < ends_at
+        time.sleep(0.02)
     with pytest.raises(TimeoutError):
         endless.result(timeout=0.05)
     with interrupted(lambda: endless._condition._waiters):  # type: ignore[attr-defined] # the library's own
