@@ -138,3 +138,29 @@ def test_the_links_code_is_in_no_log(grid: Grid) -> None:
     assert kept
     assert not [path for path in kept if code in path.read_text(errors="replace")]
     assert "/sign-in#" not in (grid.home / "logs" / "up.log").read_text()
+
+
+def test_an_address_that_is_no_page_says_so_to_people_and_to_programs(stranger: Page, grid: Grid) -> None:
+    answer = stranger.goto("/no/such/page")
+    assert answer is not None
+    assert answer.status == 401
+    stranger.get_by_label("paste the grid's token").fill(grid.token)
+    stranger.get_by_label("paste the grid's token").press("Enter")
+    expect(stranger.get_by_role("heading", name="There is no such page")).to_be_visible(timeout=SOON_MS)
+    answer = stranger.reload()
+    assert answer is not None
+    assert answer.status == 404
+    expect(stranger.get_by_role("heading", name="There is no such page")).to_be_visible(timeout=SOON_MS)
+    stranger.get_by_role("link", name="To the overview").click()
+    expect(stranger.get_by_role("heading", name="Overview")).to_be_visible(timeout=SOON_MS)
+    browser = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+    with session_of(grid) as client:
+        page = client.get("/no/such/page", headers=browser)
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+        assert page.headers["cache-control"] == "no-store"
+        for path, headers in (("/no/such/page", {}), ("/v1/nothing", browser), ("/nothing.json", browser)):
+            problem = client.get(path, headers=headers)
+            assert (problem.status_code, problem.json()["code"]) == (404, "not_found"), path
+    for path in ("/jobs/1.json", "/v1/jobs", "/metrics", "/jobs/1%2ejson"):
+        refused = httpx.get(f"{grid.url}{path}", headers=browser)
+        assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized"), path

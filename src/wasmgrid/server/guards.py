@@ -17,7 +17,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from wasmgrid.core.errors import Forbidden, Unauthorized, WasmgridError
 from wasmgrid.server.dashboard.pages import is_open
 from wasmgrid.server.dashboard.sessions import HEEDED_S, Sessions
-from wasmgrid.server.problems import response_of
+from wasmgrid.server.problems import refusal_of
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/schema", "/schema/openapi.json"})
 SESSION = "/session"
@@ -52,7 +52,7 @@ class Gate:
         if scope["type"] == ScopeType.HTTP:
             refusal = await self._refusal(scope)
             if refusal is not None:
-                await response_of(refusal)(scope, receive, send)
+                await refusal_of(refusal, scope)(scope, receive, send)
                 return
             given = dict(scope["headers"])
             if not self._has_token(given.get(b"authorization", b"")) and b"cookie" in given:

@@ -12,9 +12,10 @@ from litestar.connection import Request
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.response import Response
 from litestar.response.base import ASGIResponse
-from litestar.types import Scope
+from litestar.types import HTTPScope, Scope
 
-from wasmgrid.core.errors import InvalidField, WasmgridError
+from wasmgrid.core.errors import InvalidField, Unauthorized, WasmgridError
+from wasmgrid.server.dashboard import pages
 from wasmgrid.server.headers import SAFE
 from wasmgrid.server.strict_json import in_our_words
 
@@ -82,12 +83,20 @@ def response_of(error: WasmgridError) -> ASGIResponse:
     )
 
 
+def refusal_of(error: WasmgridError, scope: HTTPScope) -> ASGIResponse:
+    """The same before any routing: who only has to sign in, and looks for a page, is given the one that does it."""
+    problem = problem_of(error)
+    if isinstance(error, Unauthorized) and pages.is_visit(scope):
+        return pages.shell(problem.status, _headers(problem)).to_asgi_response(None, Request(scope))
+    return response_of(error)
+
+
 def on_wasmgrid_error(_: Request[Any, Any, Any], error: WasmgridError) -> Response[Problem]:
     """Litestar's handler for errors of ours."""
     return _response(problem_of(error))
 
 
-def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem] | Response[bytes]:
     """Litestar's handler for its own refusals: no such page, wrong method, a query parameter that does not parse."""
     if isinstance(error, ValidationException):
         return _response(problem_of(_invalid_parameter(error)))
@@ -100,7 +109,10 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
         detail, hint = f"there is no {request.scope['path'][:200]!r} here", "every route: GET /schema/openapi.json"
     elif code == "method_not_allowed":
         detail = f"{request.scope['method']} is not for {request.scope['path'][:200]!r}"
-    return _response(_problem(code, status, detail, hint=hint), dict(error.headers or {}))
+    problem = _problem(code, status, detail, hint=hint)
+    if code == "not_found" and pages.is_visit(request.scope):
+        return pages.shell(status, _headers(problem))
+    return _response(problem, dict(error.headers or {}))
 
 
 def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:

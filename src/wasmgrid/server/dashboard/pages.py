@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from litestar import Router, get
 from litestar.connection import Request
 from litestar.params import FromPath
 from litestar.response import Response
+from litestar.types import HTTPScope
 
 from wasmgrid.core.errors import NotFound
 from wasmgrid.server.dashboard.assets import Assets
 
 _PAGES = ["/", "/jobs", "/workers", "/toolchains", "/new", "/sign-in"]
 _PAGE = re.compile(r"/(?:jobs|workers|toolchains|new|sign-in|jobs/[A-Za-z0-9]{1,20})?/?")
+_NO_PAGE = re.compile(r"/(?:v1|schema|assets|metrics|healthz|readyz)(?:/.*)?|.*\.json", re.DOTALL)
 _FOR_EVER = "public, max-age=31536000, immutable"
 _assets = Assets()
 
@@ -26,6 +29,13 @@ _assets = Assets()
 def is_open(path: str) -> bool:
     """Whether the address gives a page or one of its files, which hold nothing of the grid's."""
     return path.startswith("/assets/") or _PAGE.fullmatch(path) is not None
+
+
+def is_visit(scope: HTTPScope) -> bool:
+    """Whether somebody looks for a page there: a browser that shows the answer, at an address that no program uses."""
+    if scope["method"] != "GET" or _NO_PAGE.fullmatch(scope["path"]):
+        return False
+    return any(name == b"accept" and b"text/html" in value.lower() for name, value in scope["headers"])
 
 
 def headers_with(nonce: str) -> dict[str, str]:
@@ -52,10 +62,11 @@ def headers_with(nonce: str) -> dict[str, str]:
     }
 
 
-def shell() -> Response[bytes]:
-    """The page; which part of it is shown, its address says."""
+def shell(status: int | None = None, headers: Mapping[str, str] | None = None) -> Response[bytes]:
+    """The page; which part of it is shown, its address says. `status`: where it stands for a problem, that one's."""
     nonce = secrets.token_urlsafe(16)
-    return Response(_assets.page(nonce), media_type="text/html", headers=headers_with(nonce))
+    told = {**(headers or {}), **headers_with(nonce)}
+    return Response(_assets.page(nonce), media_type="text/html", headers=told, status_code=status)
 
 
 @get(_PAGES)
