@@ -9,36 +9,36 @@ export class Problem extends Error {
   }
 }
 
-/** Asks, and gives the JSON of the answer. Throws a `Problem`; a 401 also brings up the sign-in. */
-export async function call(method, path, body) {
+/** Asks, and gives the text of the answer. Throws a `Problem`; a 401 also brings up the sign-in. */
+async function ask(method, path, body, type) {
   let answer;
   try {
-    answer = await fetch(path, {
-      method,
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
-      credentials: "same-origin",
-    });
+    answer = await fetch(path, { method, headers: type ? { "Content-Type": type } : {}, body, credentials: "same-origin" });
   } catch {
     throw new Problem({ code: "unreachable", detail: "the server does not answer", hint: "is it running? wasmgrid up" });
   }
-  if (answer.status === 204) return null;
-  const text = await answer.text();
-  if (answer.ok) return text && JSON.parse(text);
+  const said = await answer.text();
+  if (answer.ok) return said;
   let told = {};
-  try { told = JSON.parse(text); } catch { told = { detail: text.slice(0, 300) }; }
+  try { told = JSON.parse(said); } catch { told = { detail: said.slice(0, 300) }; }
   if (answer.status === 401) dispatchEvent(new CustomEvent("signed-out"));
   throw new Problem({ ...told, status: answer.status });
+}
+
+/** What is sent becomes JSON, and what is answered was JSON; null where that is nothing. */
+export async function call(method, path, body) {
+  const said = await (body === undefined ? ask(method, path) : ask(method, path, JSON.stringify(body), "application/json"));
+  return said ? JSON.parse(said) : null;
 }
 
 export const get = (path) => call("GET", path);
 export const post = (path, body) => call("POST", path, body);
 
-/** A file's text, as it is; null where there is none. */
-export async function text(path) {
-  const answer = await fetch(path, { credentials: "same-origin" });
-  return answer.ok ? answer.text() : null;
-}
+/** A file's text, as it is. */
+export const text = (path) => ask("GET", path);
+
+/** Sends bytes, as they are. */
+export const put = (path, bytes, type) => ask("PUT", path, bytes, type);
 
 /** {data, problem, reload}: what is at `path`, asked again every `every` ms while the page is seen. Old data stays until new comes. */
 export function useData(path, every = 0) {

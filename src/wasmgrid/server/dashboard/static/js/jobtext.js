@@ -31,10 +31,14 @@ export const nameOf = (job) => plain(job.name || job.spec?.source?.entry || (job
 export const languageIn = (job) => job.build?.language ?? job.spec?.source?.language ?? "wasm";
 export const isArray = (job) => job.spec?.array !== null && job.spec?.array !== undefined;
 
+/** States in the order of a job's life, and as parts of a whole: what has ended first. */
+export const STATES = ["building", "queued", "running", "succeeded", "failed", "cancelled"];
+export const ENDED_FIRST = ["succeeded", "failed", "cancelled", "running", "queued", "building"];
+
 /** `[{name, share}]` of an array's tasks, for a meter. */
 export function parts(job) {
   const total = job.task_count || 1;
-  return ["succeeded", "failed", "cancelled", "running", "queued", "building"]
+  return ENDED_FIRST
     .map((name) => ({ name, share: (job.task_counts?.[name] ?? 0) / total }))
     .filter((part) => part.share > 0);
 }

@@ -47,9 +47,11 @@ export function RunPane({ submitted, problem, busy, hint, onJob }) {
   const job = followed ?? submitted;
   const element = useRef(), terminal = useRef(null);
   const [ended, setEnded] = useState(false);
+  const [refused, setRefused] = useState(null);
   useEffect(() => { terminal.current = new Terminal(element.current); }, []);
   useEffect(() => {
     setEnded(false);
+    setRefused(null);
     terminal.current.clear();
     if (!submitted || isArray(submitted)) return undefined;
     return follow(submitted.id, 0, terminal.current, () => setEnded(true));
@@ -59,7 +61,7 @@ export function RunPane({ submitted, problem, busy, hint, onJob }) {
     onJob?.(job);
     if (job.finished && ended) conclude(terminal.current, job);
   }, [job, ended]);
-  const cancel = () => post(`/v1/jobs/${job.id}/cancel`);
+  const cancel = () => post(`/v1/jobs/${job.id}/cancel`).catch(setRefused);
   const array = job && isArray(job);
   return html`<section class="card output-card" aria-label="Run">
     <header>
@@ -68,7 +70,7 @@ export function RunPane({ submitted, problem, busy, hint, onJob }) {
         : html`<h2>Output</h2>`}
       <div class="end">${job && !job.finished && html`<button type="button" class="button small danger" onClick=${cancel}><${Icon} name="stop" fill />Cancel</button>`}</div>
     </header>
-    ${problem && html`<div class="body"><${Failure} problem=${problem} /></div>`}
+    ${(problem ?? refused) && html`<div class="body"><${Failure} problem=${problem ?? refused} /></div>`}
     ${job?.warnings?.map((warning) => html`<div class="warning small">${plain(warning)}</div>`)}
     ${array && html`<div class="body stack">
       <${Meter} parts=${parts(job)} label=${`${job.task_counts.succeeded ?? 0} of ${job.task_count} tasks succeeded`} />

@@ -4,12 +4,10 @@ import { get, useData } from "../api.js";
 import { plain } from "../ansi.js";
 import { bytes, count, duration } from "../format.js";
 import { HeatMap, MOST_CELLS } from "../heatmap.js";
-import { parts } from "../jobtext.js";
+import { ENDED_FIRST, parts } from "../jobtext.js";
 import { CopyAs } from "../copyas.js";
-import { Age, Badge, Field, Meter } from "../ui.js";
-import { Artifacts, AskedCard, Attempts, OutputCard, SourceCard, StatsCard, whatOf } from "./job.js";
-
-const ORDER = ["succeeded", "failed", "cancelled", "running", "queued", "building"];
+import { Field, Meter } from "../ui.js";
+import { Artifacts, AskedCard, Attempts, OutputCard, SourceCard, whatOf } from "./job.js";
 
 export function ArrayOf({ job }) {
   const first = job.spec.array ? Number.parseInt(job.spec.array, 10) || 0 : 0;
@@ -21,7 +19,7 @@ export function ArrayOf({ job }) {
   return html`<div class="stack">
     <section class="card" aria-label="Tasks"><header><h2>${count(job.task_count)} tasks</h2>
         <span class="muted small number">${count(done)} ended</span>
-        <div class="end legend">${ORDER.filter((name) => job.task_counts[name]).map((name) => html`<span><i class=${`fill-${name}`}></i>${name} <b class="number">${count(job.task_counts[name])}</b></span>`)}</div></header>
+        <div class="end legend">${ENDED_FIRST.filter((name) => job.task_counts[name]).map((name) => html`<span><i class=${`fill-${name}`}></i>${name} <b class="number">${count(job.task_counts[name])}</b></span>`)}</div></header>
       <div class="body stack">
         <${Meter} parts=${parts(job)} label=${`${count(done)} of ${count(job.task_count)} tasks have ended`} />
         <${HeatMap} map=${map} count=${job.task_count} chosen=${shown} onChoose=${setIndex} />

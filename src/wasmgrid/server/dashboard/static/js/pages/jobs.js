@@ -3,11 +3,10 @@ import { html, useEffect, useRef, useState } from "../../vendor/preact.js";
 import { useData } from "../api.js";
 import { count, duration, between } from "../format.js";
 import { LANGUAGES, labelOf } from "../languages.js";
-import { isArray, languageIn, nameOf, parts } from "../jobtext.js";
+import { STATES, isArray, languageIn, nameOf, parts } from "../jobtext.js";
 import { go } from "../router.js";
 import { Age, Badge, Empty, Failure, Icon, Meter, useTitle } from "../ui.js";
 
-const STATES = ["building", "queued", "running", "succeeded", "failed", "cancelled"];
 const SORTS = [["", "newest first"], ["oldest", "oldest first"], ["finished", "ended last first"]];
 const LIMIT = 25;
 const ASKED = ["search", "state", "language", "worker", "since", "until", "sort", "cursor"];

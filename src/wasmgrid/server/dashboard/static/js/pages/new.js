@@ -1,6 +1,6 @@
 // A program is written or dropped here, and runs: its output streams beside it.
 import { html, useEffect, useMemo, useRef, useState } from "../../vendor/preact.js";
-import { Problem, get, post, useData } from "../api.js";
+import { get, post, put, useData } from "../api.js";
 import { CopyAs } from "../copyas.js";
 import { bytes } from "../format.js";
 import { LANGUAGES, complaints, guess, labelOf, languageOf } from "../languages.js";
@@ -17,6 +17,19 @@ function kept() {
   try { return JSON.parse(sessionStorage.getItem(DRAFT)); } catch { return null; }
 }
 
+/** A file of a request in the editor: its text, or bytes that are none, which go along as they are. */
+const fileOf = (name, content) => (typeof content === "string" ? { name, text: content } : { name, text: "", base64: content.base64 });
+
+const edited = (file, text) => (text === file.text ? file : { name: file.name, text });
+
+async function opened(file) {
+  const name = file.webkitRelativePath || file.name;
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  try { return fileOf(name, new TextDecoder("utf-8", { fatal: true }).decode(bytes)); } catch { // it is no text
+    return fileOf(name, { base64: btoa(Array.from(bytes, (each) => String.fromCharCode(each)).join("")) });
+  }
+}
+
 /** Where a page begins: an earlier job, a starter that the address names, what was being written, or the first starter. */
 async function beginning(query) {
   const from = query.get("from");
@@ -24,7 +37,7 @@ async function beginning(query) {
     const { job } = await get(`/jobs/${from}.json`);
     const source = await get(`/v1/jobs/${job.id}/source`);
     const names = Object.keys(source.files).sort((a, b) => (b === source.entry) - (a === source.entry));
-    const files = names.map((name) => ({ name, text: typeof source.files[name] === "string" ? source.files[name] : "" }));
+    const files = names.map((name) => fileOf(name, source.files[name]));
     return { files, language: source.language, form: formOf(job.spec) };
   }
   const draft = kept();
@@ -41,8 +54,7 @@ async function uploaded(file) {
   const body = await file.arrayBuffer();
   const digest = await crypto.subtle.digest("SHA-256", body);
   const sha256 = [...new Uint8Array(digest)].map((each) => each.toString(16).padStart(2, "0")).join("");
-  const answer = await fetch(`/v1/modules/${sha256}`, { method: "PUT", body, headers: { "Content-Type": "application/wasm" } });
-  if (!answer.ok) throw new Problem({ ...(await answer.json()), status: answer.status });
+  await put(`/v1/modules/${sha256}`, body, "application/wasm");
   return { name: file.name, sha256, bytes: body.byteLength };
 }
 
@@ -83,7 +95,7 @@ export function NewJob({ query }) {
       made = editor.current = edit(place.current, {
         text: start.files[0].text,
         label: "Source of the program",
-        onChange: (text) => setFiles((old) => old.map((each, at) => (at === act.current.active ? { ...each, text } : each))),
+        onChange: (text) => setFiles((old) => old.map((each, at) => (at === act.current.active ? edited(each, text) : each))),
         onRun: () => act.current.run(),
       });
       take(start);
@@ -92,7 +104,8 @@ export function NewJob({ query }) {
   }, []);
   useEffect(() => { editor.current?.language(languageOf(file.name) ?? language); }, [language, file.name]);
   useEffect(() => {
-    if (files[0].text && !module) sessionStorage.setItem(DRAFT, JSON.stringify({ files, language: chosen, form }));
+    if (!files[0].text || module) return;
+    try { sessionStorage.setItem(DRAFT, JSON.stringify({ files, language: chosen, form })); } catch { sessionStorage.removeItem(DRAFT); } // too large
   }, [files, chosen, form]);
 
   function show(at) {
@@ -107,8 +120,7 @@ export function NewJob({ query }) {
     setProblem(null);
     try {
       if (given[0].name.endsWith(".wasm")) { setModule(await uploaded(given[0])); return; }
-      const read = await Promise.all(given.map(async (each) => ({ name: each.webkitRelativePath || each.name, text: await each.text() })));
-      take({ files: read, form });
+      take({ files: await Promise.all(given.map(opened)), form });
     } catch (error) { setProblem(error); }
   }
 
@@ -165,6 +177,7 @@ export function NewJob({ query }) {
           </div>
         </header>
         ${missing && html`<div class="warning small">No worker here can build ${labelOf(language)}. On a worker's machine: wasmgrid toolchain install ${language}</div>`}
+        ${!module && file.base64 !== undefined && html`<div class="warning small">These bytes are no text: they go along as they are, unless something is written here.</div>`}
         ${module && html`<div class="empty"><h2>${module.name}</h2><p>${bytes(module.bytes)} of WebAssembly, uploaded and checked. It runs as it is.</p>
           <button type="button" class="button small" onClick=${() => setModule(null)}>Back to the source</button></div>`}
         <div class="editor" ref=${place} hidden=${module !== null}></div>
@@ -185,7 +198,7 @@ const guessed = (file) => languageOf(file.name) ?? guess(file.text);
 function specOf({ form, files, language, module }) {
   const spec = read(form);
   if (module) return { ...spec, module_sha256: module.sha256 };
-  const source = { files: Object.fromEntries(files.map((file) => [file.name, file.text])) };
+  const source = { files: Object.fromEntries(files.map(({ name, text, base64 }) => [name, base64 === undefined ? text : { base64 }])) };
   if (language) source.language = language;
   if (files.length > 1) source.entry = files[0].name;
   if (form.build_flags.trim()) source.build_flags = split(form.build_flags);

@@ -3,10 +3,10 @@ import { html, useEffect, useState } from "../../vendor/preact.js";
 import { get, stream, useData } from "../api.js";
 import { Chart } from "../chart.js";
 import { count, duration, megabytes, rate, share } from "../format.js";
+import { STATES } from "../jobtext.js";
 import { Badge, Empty, Failure, useTitle } from "../ui.js";
 import { Rows } from "./jobs.js";
 
-const STATES = ["building", "queued", "running", "succeeded", "failed", "cancelled"];
 const POINTS = 450; // 15 minutes
 
 /** What is known now, with the newest point at the end of each series. */
