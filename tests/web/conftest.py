@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, expect, sync_playwright
 from tests.e2e.grid import Grid
 from tests.web.pages import Dashboard
 
@@ -39,6 +39,7 @@ def browser() -> Iterator[Browser]:
     found = chromium()
     if found is None:
         pytest.skip("NO CHROMIUM HERE: the dashboard is not tested; install it: apt-get install chromium")
+    expect.set_options(timeout=PATIENCE_MS)
     flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=found, args=flags)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from playwright.sync_api import Locator, Page, expect
 from tests.e2e.grid import Grid
 
-SOON_MS = 60_000.0
-
 
 @dataclass
 class Dashboard:
@@ -26,7 +24,7 @@ class Dashboard:
         """Replace what is in the editor of the page of a new job, whatever is there."""
         self.open("/new")
         editor = self.page.get_by_role("textbox", name="Source of the program")
-        expect(editor).to_contain_text("fn main", timeout=SOON_MS)  # the first starter
+        expect(editor).to_contain_text("fn main")  # the first starter
         if name is not None:
             self.page.get_by_label("File name").fill(name)
             self.page.get_by_label("File name").blur()
@@ -50,10 +48,10 @@ class Dashboard:
 
     def sees(self, locator: Locator, text: str) -> None:
         """Wait until it shows the text."""
-        expect(locator).to_contain_text(text, timeout=SOON_MS)
+        expect(locator).to_contain_text(text)
 
     def job_id(self) -> int:
         """The number of the job that this page runs."""
         link = self.pane.get_by_role("link").first
-        expect(link).to_contain_text("job", timeout=SOON_MS)
+        expect(link).to_contain_text("job")
         return int((link.text_content() or "").removeprefix("job ").strip())

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.e2e import programs
 from tests.e2e.grid import Grid
-from tests.web.pages import SOON_MS, Dashboard
+from tests.web.pages import Dashboard
 
 HTML = '<img src=x onerror="window.pwned=1"><script>window.pwned=2</script></pre><svg onload=window.pwned=3>'
 ESCAPES = (
@@ -88,10 +88,10 @@ def test_hostile_48_an_escape_that_is_cut_apart_is_still_none(dashboard: Dashboa
 def test_hostile_49_html_is_shown_as_it_was_written(dashboard: Dashboard, where: str) -> None:
     job = submit(dashboard.grid, **prints(f"{HTML}\n", name=HTML, args=[HTML], env={"HTML": HTML}))
     page = dashboard.open(where.format(job=job))
-    expect(page.get_by_role("heading", level=1).first).to_be_visible(timeout=SOON_MS)
+    expect(page.get_by_role("heading", level=1).first).to_be_visible()
     if where != "/workers":
         named = page.locator(f"text={HTML[:20]}").first if "?" not in where else page.locator("input[name=name]")
-        expect(named).to_be_visible(timeout=SOON_MS)
+        expect(named).to_be_visible()
     if where == "/jobs/{job}":
         dashboard.sees(page.get_by_role("log", name="Output"), HTML)
         dashboard.sees(page.get_by_role("region", name="Copy as"), "onerror")
@@ -105,7 +105,7 @@ def test_hostile_49_html_in_diagnostics_traps_and_names_of_files(dashboard: Dash
     page = dashboard.open(f"/jobs/{built}")
     dashboard.sees(page.get_by_role("region", name="Diagnostics"), "onerror")
     unharmed(page)
-    trapped = submit(dashboard.grid, source={"files": {"t.wat": programs.TRAP.replace("_start", "_start")}}, name=HTML)
+    trapped = submit(dashboard.grid, source={"files": {"t.wat": programs.TRAP}}, name=HTML)
     dashboard.open(f"/jobs/{trapped}")
     dashboard.sees(page.get_by_role("log", name="Output"), "unreachable")
     unharmed(page)
@@ -128,7 +128,7 @@ def test_hostile_49_no_string_becomes_a_part_of_a_page(browser: Browser, grid: G
     with browser.new_context(base_url=grid.url, storage_state=signed_in) as context:
         page = context.new_page()
         page.goto("/jobs")
-        expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
         direct = "(() => { try { document.body.innerHTML = '<p>'; return 'done' } catch { return 'refused' } })()"
         assert page.evaluate(direct) == "refused"
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.e2e import programs
 from tests.e2e.grid import Grid
 from tests.web.conftest import watched
-from tests.web.pages import SOON_MS, Dashboard
+from tests.web.pages import Dashboard
 from tests.web.test_jobs import MIXED_C, submit
 
 SCREENSHOTS = Path(__file__).parents[2] / ".cache" / "screenshots"
@@ -74,7 +74,7 @@ def test_every_page_fits_and_is_kept_to_be_looked_at(
         page = context.new_page()
         for name, (path, sign) in {**PAGES, "job-long": ("/jobs/{long}", "Statistics")}.items():
             page.goto(path.format(**shown))
-            expect(page.get_by_text(sign).first).to_be_attached(timeout=SOON_MS)
+            expect(page.get_by_text(sign).first).to_be_attached()
             settle(page)
             page.screenshot(path=SCREENSHOTS / f"{name}-{colours}-{width}.png", full_page=True)
             over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -84,14 +84,14 @@ def test_every_page_fits_and_is_kept_to_be_looked_at(
     with watched(browser.new_context(base_url=grid.url, viewport=size, color_scheme=colours)) as stranger:  # type: ignore[arg-type]
         page = stranger.new_page()
         page.goto("/")
-        expect(page.get_by_role("heading", name="Sign in to this grid")).to_be_visible(timeout=SOON_MS)
+        expect(page.get_by_role("heading", name="Sign in to this grid")).to_be_visible()
         page.screenshot(path=SCREENSHOTS / f"sign-in-{colours}-{width}.png", full_page=True)
 
 
 def settle(page: Page) -> None:
     """Wait until nothing more is loaded and nothing is busy; a page with streams is never idle on the network."""
     page.evaluate("document.fonts.ready.then(() => true)")
-    expect(page.locator("[aria-busy=true]")).to_have_count(0, timeout=SOON_MS)
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
     expect(page.locator(".viewer:not(:has(.cm-content)), .editor:not([hidden]):not(:has(.cm-line))")).to_have_count(0)
     for end in ("document.body.scrollHeight", "0"):  # what is out of sight is drawn when it is looked at
         page.evaluate(f"scrollTo(0, {end})")
@@ -108,7 +108,7 @@ def test_the_colours_can_be_chosen_and_stay(dashboard: Dashboard) -> None:
     switch.click()
     assert page.evaluate(body) != light
     page.reload()
-    expect(switch).to_have_attribute("aria-label", "Colours: dark. Change", timeout=SOON_MS)
+    expect(switch).to_have_attribute("aria-label", "Colours: dark. Change")
     assert page.evaluate(body) != light
 
 
@@ -125,14 +125,14 @@ def test_nothing_jumps_as_data_arrives(browser: Browser, grid: Grid, signed_in: 
         for name in ("overview", "jobs", "job", "array", "workers", "new"):
             path, sign = PAGES[name]
             page.goto(path.format(**shown))
-            expect(page.get_by_text(sign).first).to_be_attached(timeout=SOON_MS)
+            expect(page.get_by_text(sign).first).to_be_attached()
             settle(page)
             assert page.evaluate("jumped") < 0.1, name
 
 
 def test_a_program_is_run_and_a_job_found_without_a_mouse(dashboard: Dashboard, shown: dict[str, int]) -> None:
     page = dashboard.open("/")
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible(timeout=SOON_MS)
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Jobs").first).not_to_be_focused()
     reach(page, "Jobs")
@@ -144,7 +144,7 @@ def test_a_program_is_run_and_a_job_found_without_a_mouse(dashboard: Dashboard, 
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("kitchen.c")
     page.goto(f"{dashboard.grid.url}/new")
-    expect(page.get_by_role("textbox", name="Source of the program")).to_contain_text("fn main", timeout=SOON_MS)
+    expect(page.get_by_role("textbox", name="Source of the program")).to_contain_text("fn main")
     page.get_by_role("textbox", name="Source of the program").focus()
     page.keyboard.press("Escape")  # then Tab leaves the editor
     page.keyboard.press("Tab")
@@ -167,5 +167,5 @@ def reach(page: Page, name: str) -> None:
 def test_every_control_has_a_name(dashboard: Dashboard, shown: dict[str, int]) -> None:
     for path, sign in PAGES.values():
         page = dashboard.open(path.format(**shown))
-        expect(page.get_by_text(sign).first).to_be_attached(timeout=SOON_MS)
+        expect(page.get_by_text(sign).first).to_be_attached()
         assert page.evaluate(NAMELESS) == []

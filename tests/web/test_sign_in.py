@@ -11,7 +11,6 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.e2e.grid import Grid
 from tests.web.conftest import watched
-from tests.web.pages import SOON_MS
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def session_of(grid: Grid) -> Iterator[httpx.Client]:
 def test_a_link_signs_one_browser_in_and_no_second_one(stranger: Page, browser: Browser, grid: Grid) -> None:
     link = grid.text("dashboard").strip()
     stranger.goto(link)
-    expect(stranger.get_by_role("heading", name="Overview")).to_be_visible(timeout=SOON_MS)
+    expect(stranger.get_by_role("heading", name="Overview")).to_be_visible()
     assert "#" not in stranger.url
     assert stranger.evaluate("document.cookie") == ""
     (cookie,) = stranger.context.cookies()
@@ -41,27 +40,27 @@ def test_a_link_signs_one_browser_in_and_no_second_one(stranger: Page, browser: 
     with watched(browser.new_context()) as second:
         page = second.new_page()
         page.goto(link)
-        expect(page.get_by_role("alert")).to_contain_text("this link was used before", timeout=SOON_MS)
+        expect(page.get_by_role("alert")).to_contain_text("this link was used before")
         expect(page.get_by_role("alert")).to_contain_text("wasmgrid dashboard")
         assert not second.cookies()
 
 
 def test_without_a_session_a_page_says_what_to_type_and_takes_the_token(stranger: Page, grid: Grid) -> None:
     stranger.goto("/workers")
-    expect(stranger.get_by_text("wasmgrid dashboard")).to_be_visible(timeout=SOON_MS)
+    expect(stranger.get_by_text("wasmgrid dashboard")).to_be_visible()
     stranger.get_by_label("paste the grid's token").fill("not-the-token")
     stranger.get_by_role("button", name="Sign in").click()
     expect(stranger.get_by_role("alert")).to_contain_text("this is not the grid's token")
     stranger.get_by_label("paste the grid's token").fill(grid.token)
     stranger.get_by_label("paste the grid's token").press("Enter")
-    expect(stranger.get_by_role("heading", name="Workers")).to_be_visible(timeout=SOON_MS)
+    expect(stranger.get_by_role("heading", name="Workers")).to_be_visible()
     stranger.reload()
-    expect(stranger.get_by_role("heading", name="Workers")).to_be_visible(timeout=SOON_MS)
+    expect(stranger.get_by_role("heading", name="Workers")).to_be_visible()
 
 
 def test_signing_out_ends_the_session_and_not_the_cookie_alone(stranger: Page, grid: Grid) -> None:
     stranger.goto(grid.text("dashboard").strip())
-    expect(stranger.get_by_role("heading", name="Overview")).to_be_visible(timeout=SOON_MS)
+    expect(stranger.get_by_role("heading", name="Overview")).to_be_visible()
     (cookie,) = stranger.context.cookies()
     stranger.get_by_role("button", name="Sign out").click()
     expect(stranger.get_by_role("heading", name="Sign in to this grid")).to_be_visible()
@@ -127,7 +126,7 @@ def test_the_browser_that_is_opened_is_given_the_link_in_a_file_of_ones_own(
     assert (grid.home / "dashboard.html").stat().st_mode & 0o777 == 0o600
     assert link in (grid.home / "dashboard.html").read_text()
     stranger.goto(opened)
-    expect(stranger.get_by_role("heading", name="Overview")).to_be_visible(timeout=SOON_MS)
+    expect(stranger.get_by_role("heading", name="Overview")).to_be_visible()
 
 
 def test_the_links_code_is_in_no_log(grid: Grid) -> None:
@@ -146,13 +145,13 @@ def test_an_address_that_is_no_page_says_so_to_people_and_to_programs(stranger: 
     assert answer.status == 401
     stranger.get_by_label("paste the grid's token").fill(grid.token)
     stranger.get_by_label("paste the grid's token").press("Enter")
-    expect(stranger.get_by_role("heading", name="There is no such page")).to_be_visible(timeout=SOON_MS)
+    expect(stranger.get_by_role("heading", name="There is no such page")).to_be_visible()
     answer = stranger.reload()
     assert answer is not None
     assert answer.status == 404
-    expect(stranger.get_by_role("heading", name="There is no such page")).to_be_visible(timeout=SOON_MS)
+    expect(stranger.get_by_role("heading", name="There is no such page")).to_be_visible()
     stranger.get_by_role("link", name="To the overview").click()
-    expect(stranger.get_by_role("heading", name="Overview")).to_be_visible(timeout=SOON_MS)
+    expect(stranger.get_by_role("heading", name="Overview")).to_be_visible()
     browser = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
     with session_of(grid) as client:
         page = client.get("/no/such/page", headers=browser)
