@@ -34,6 +34,8 @@ def dashboard(opens: bool, sign_out: bool, server: str | None, as_json: bool) ->
     connection = client(server)
     if sign_out:
         ended = connection.send(calls.end_sign_ins()).ended
+        if as_json:
+            return print_json(msgspec.json.encode({"ended": ended}))
         say(f"ended: {ended} of sessions and unused links")
         return 0
     link = link_of(connection)
