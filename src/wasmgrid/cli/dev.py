@@ -17,12 +17,10 @@ from wasmgrid.cli.jobflags import job_flags
 from wasmgrid.cli.requesting import prepared
 from wasmgrid.cli.saving import Files, of_job
 from wasmgrid.cli.terminal import say
-from wasmgrid.cli.watching import follow
+from wasmgrid.cli.watching import cancel, follow
 from wasmgrid.core.errors import WasmgridError
 from wasmgrid.sdk.client import Client
 from wasmgrid.sdk.prepare import Prepared
-
-_CANCELLED_S = 10.0
 
 
 @click.command()
@@ -107,10 +105,7 @@ class _Turn:
         if job_id is None:
             return
         try:
-            with client(self._server) as connection:
-                connection.cancel(job_id)
-                job = connection.wait(job_id, timeout_s=_CANCELLED_S)
-            say(f"job {job_id} is {job.state}" if job.done else f"job {job_id} is being cancelled")
+            cancel(self._server, job_id)
         except WasmgridError as error:
             say(f"{error} · job {job_id} may still run: wasmgrid cancel {job_id}")
 

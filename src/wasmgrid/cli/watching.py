@@ -18,6 +18,7 @@ from wasmgrid.sdk.client import Client
 from wasmgrid.sdk.views import Job
 
 SECOND_CTRL_C_S = 2.0  # how long a second Ctrl-C cancels what the first detached from
+CANCELLED_S = 10.0  # how long the end of a job that is cancelled is awaited
 POLL_S = 0.5
 
 
@@ -112,8 +113,13 @@ def _interrupted(server: str | None, job_id: int) -> int:
         )
         time.sleep(SECOND_CTRL_C_S)
     except KeyboardInterrupt:
-        with client(server) as connection:
-            connection.cancel(job_id)
-            job = connection.wait(job_id, timeout_s=10.0)
-        say(f"job {job_id} is {job.state}" if job.done else f"job {job_id} is being cancelled")
+        cancel(server, job_id)
     return exits.INTERRUPTED
+
+
+def cancel(server: str | None, job_id: int) -> None:
+    """Ask for its end, wait a while for it, and say how it is."""
+    with client(server) as connection:
+        connection.cancel(job_id)
+        job = connection.wait(job_id, timeout_s=CANCELLED_S)
+    say(f"job {job_id} is {job.state}" if job.done else f"job {job_id} is being cancelled")
