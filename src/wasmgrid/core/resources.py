@@ -19,15 +19,35 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int = 0
     slots: int = 0
 
+    # Field by field: these stand in the leader's loop, where going by name would cost three times as much.
+
     def __add__(self, other: Resources) -> Resources:
-        return Resources(**{name: getattr(self, name) + getattr(other, name) for name in NAMES})
+        return Resources(
+            milli_cpus=self.milli_cpus + other.milli_cpus,
+            memory_mb=self.memory_mb + other.memory_mb,
+            disk_mb=self.disk_mb + other.disk_mb,
+            gpus=self.gpus + other.gpus,
+            slots=self.slots + other.slots,
+        )
 
     def __sub__(self, other: Resources) -> Resources:
-        return Resources(**{name: getattr(self, name) - getattr(other, name) for name in NAMES})
+        return Resources(
+            milli_cpus=self.milli_cpus - other.milli_cpus,
+            memory_mb=self.memory_mb - other.memory_mb,
+            disk_mb=self.disk_mb - other.disk_mb,
+            gpus=self.gpus - other.gpus,
+            slots=self.slots - other.slots,
+        )
 
     def fits_in(self, free: Resources) -> bool:
         """Whether every one of these is there."""
-        return all(getattr(self, name) <= getattr(free, name) for name in NAMES)
+        return (
+            self.milli_cpus <= free.milli_cpus
+            and self.memory_mb <= free.memory_mb
+            and self.disk_mb <= free.disk_mb
+            and self.gpus <= free.gpus
+            and self.slots <= free.slots
+        )
 
 
 NAMES = Resources.__struct_fields__

@@ -39,4 +39,4 @@ def need_of(resources: Resources) -> Need:
 
 def resources_of(vector: Vector) -> Resources:
     """The vector as a person reads it."""
-    return Resources(**dict(zip(NAMES, map(int, vector), strict=True)))
+    return Resources(**dict(zip(NAMES, vector.tolist(), strict=True)))
