@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -112,6 +112,12 @@ class Pool:
     def row(self, worker_id: str) -> int | None:
         """The worker's row, or None where it is not in the pool."""
         return self._row_of.get(worker_id)
+
+    def among(self, rows: Collection[int]) -> Mask:
+        """Which of all rows are these."""
+        mask: Mask = np.zeros(self.size, dtype=np.bool_)
+        mask[list(rows)] = True
+        return mask
 
     def info_at(self, row: int) -> WorkerInfo:
         """The worker in that row; KeyError where there is none."""

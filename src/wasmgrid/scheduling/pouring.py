@@ -145,7 +145,9 @@ class Pouring:
             fits &= pool.gpus.free.table[rows, group.gpus] >= group.shape.need.gpus
         rows = rows[fits]
         if group.avoid:
-            rows = rows[~np.isin(rows, self._placing.shunned(group))]
+            rows = rows[~pool.among(self._placing.shunned(group))[rows]]
+        if rows.size <= 1:  # one task ended on one worker: the usual case, and nothing to compare
+            return Candidates(rows.tolist(), partial=False)
         score = scores(pool, group, rows, module=module, policy=self._placing.policy, salt=self._placing.placed)
         if rows.size > 4 * most:
             best = np.argpartition(score, most)[:most]
@@ -168,8 +170,7 @@ class Pouring:
     def _may_go(self, group: Group, row: int) -> bool:
         """Whether the worker is not kept for somebody else."""
         kept = self._reservations.at(row)
-        slots = np.array([group.slot], dtype=np.intp)
-        return kept is None or bool(self._reservations.allows(kept, slots).size)
+        return kept is None or bool(self._reservations.allows(kept, np.array([group.slot], dtype=np.intp)).size)
 
     def _measure(self) -> None:
         """The most that any worker here has free: what needs more need not be compared with each."""

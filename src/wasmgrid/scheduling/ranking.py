@@ -32,7 +32,7 @@ def scores(pool: Pool, group: Group, rows: Slots, *, module: str, policy: Policy
     if not group.shape.need.gpus:
         score += SPENDS_GPU * (pool.capacity[GPUS, rows] > 0)
     if module:
-        score -= MODULE * np.isin(rows, list(pool.modules.ready.get(module, ())))
+        score -= MODULE * pool.among(pool.modules.ready.get(module, ()))[rows]
     return score + RUNNING * pool.running[rows] + CHANCE * _noise(rows, salt)
 
 
