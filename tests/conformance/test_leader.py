@@ -213,10 +213,17 @@ def test_unfinished_jobs_come_with_what_is_known_of_their_tasks(adapter: Adapter
         assert [open_job.id for open_job in await store.unfinished(limit=1)] == [array]
         assert [open_job.id for open_job in await store.unfinished(after_id=array)] == [young]
         assert await store.unfinished(after_id=young) == []
-        listed = await store.attempts("other", array)
+        listed = await store.attempts("other", array, limit=9)
         assert [(attempt.index, attempt.attempt) for attempt in listed] == [(1, 5), (1, 6), (3, 7)]
         assert listed[0] == ended(array, 5, index=1, crash=True)
-        assert await store.attempts(TENANT, array) == []
+        assert await store.attempts("other", array, limit=2) == listed[:2]
+        assert await store.attempts("other", array, after=(1, 5), limit=1) == listed[1:2]
+        assert await store.attempts("other", array, after=(1, 6), limit=9) == listed[2:]
+        assert await store.latest_attempts("other", array, index=None, limit=2) == listed[1:]
+        assert await store.latest_attempts("other", array, index=1, limit=9) == listed[:2]
+        assert await store.latest_attempts("other", array, index=0, limit=9) == []
+        assert await store.attempts(TENANT, array, limit=9) == []
+        assert await store.latest_attempts(TENANT, array, index=None, limit=9) == []
 
     adapter.run(look)
 

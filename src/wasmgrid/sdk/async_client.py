@@ -173,8 +173,15 @@ class AsyncClient(AsyncSender):
         return await self.send(calls.why(job_id))
 
     async def attempts(self, job_id: JobId) -> list[views.Attempt]:
-        """All attempts of a job that ended, oldest first."""
-        return (await self.send(calls.attempts(job_id))).attempts
+        """All attempts of a job that ended, by task, oldest first. An array's that gave a result are in `tasks`."""
+        found: list[views.Attempt] = []
+        cursor: str | None = None
+        while True:
+            page = await self.send(calls.attempts(job_id, cursor=cursor))
+            found += page.attempts
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
 
     async def timeline(self, job_id: JobId, *, index: int | None = None) -> looks.Timeline:
         """When each stage of a job (or of one task of an array) began and ended, and its attempts."""

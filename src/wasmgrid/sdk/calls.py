@@ -103,9 +103,10 @@ def why(job_id: JobId) -> Call[views.Why]:
     return Call(method="GET", path=of_job(job_id, "why"), decode=json_of(views.Why))
 
 
-def attempts(job_id: JobId) -> Call[views.Attempts]:
-    """All attempts of a job that ended, oldest first."""
-    return Call(method="GET", path=of_job(job_id, "attempts"), decode=json_of(views.Attempts))
+def attempts(job_id: JobId, *, cursor: str | None = None) -> Call[views.Attempts]:
+    """Attempts of a job that ended, a page of them."""
+    query = {"cursor": cursor}
+    return Call(method="GET", path=of_job(job_id, "attempts"), query=query, decode=json_of(views.Attempts))
 
 
 def diagnostics(job_id: JobId) -> Call[str]:

@@ -250,10 +250,10 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One assignment of a task to a worker, and how it ended."""
+    """One assignment of a task, or of `count` tasks from `index` on, to a worker, and how it ended."""
 
-    kind: str = "run"
     index: int = 0
+    count: int = 1
     attempt: int = 0
     worker_id: str | None = None
     reason: str | None = None
@@ -262,9 +262,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempts(msgspec.Struct, frozen=True, kw_only=True):
-    """All attempts of a job that ended."""
+    """Attempts at a job's tasks that ended; `next_cursor` asks for the ones after them."""
 
     attempts: list[Attempt] = []
+    next_cursor: str | None = None
 
 
 class Artifacts(msgspec.Struct, frozen=True, kw_only=True):

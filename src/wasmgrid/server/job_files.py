@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 
 import msgspec
 from litestar import MediaType, Router, get
@@ -12,11 +11,11 @@ from litestar.response import Response
 
 from wasmgrid.core.digest import unpack_files
 from wasmgrid.core.errors import NotFound
-from wasmgrid.core.job import Artifact, Base64, Source, TaskResult
+from wasmgrid.core.job import Artifact, Base64, Source
 from wasmgrid.core.lifecycle import FINISHED
-from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.scheduling.explain import Why
 from wasmgrid.server import downloads
+from wasmgrid.server.attempts import attempts
 from wasmgrid.server.downloads import BINARY
 from wasmgrid.server.logs import Index
 from wasmgrid.server.openapi import problems
@@ -29,23 +28,6 @@ class Artifacts(msgspec.Struct, frozen=True, kw_only=True):
     """The files that a task left in `/out`."""
 
     artifacts: list[Artifact]
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One assignment of a task to a worker that ended: with an `outcome`, or without one for a `reason`."""
-
-    index: int
-    attempt: int
-    worker_id: str
-    outcome: OutcomeKind | None
-    reason: str | None
-    ended_at: datetime | None
-
-
-class Attempts(msgspec.Struct, frozen=True, kw_only=True):
-    """All attempts of a job that ended, oldest first."""
-
-    attempts: list[Attempt]
 
 
 @get("/stdout", media_type=BINARY, summary="All that was kept of stdout", responses=problems(404, 422))
@@ -148,42 +130,6 @@ async def diagnostics(job: JobRef, service: Svc) -> Response[str]:
     row = await service.find(job)
     build = await service.store.build(row.build_id) if row.build_id is not None else None
     return Response(build.diagnostics if build is not None else "", media_type=MediaType.TEXT)
-
-
-@get("/attempts", summary="All attempts that ended", responses=problems(404, 422))
-async def attempts(job: JobRef, service: Svc) -> Attempts:
-    """Those that gave no result (a worker was lost, a runner crashed), and the one that gave it."""
-    return Attempts(attempts=await attempts_of(service, await service.find(job)))
-
-
-async def attempts_of(service: Service, row: JobRow) -> list[Attempt]:
-    """The attempts at that job's tasks that ended."""
-    ended = [
-        Attempt(
-            index=each.index,
-            attempt=each.attempt,
-            worker_id=each.worker_id,
-            outcome=None,
-            reason=each.reason,
-            ended_at=each.ended_at,
-        )
-        for each in await service.store.attempts(service.tenant, row.id)
-    ]
-    result = await service.result(row)
-    if result is not None and result.attempt > 0:  # else it ended before any worker had it
-        ended.append(_last(result, row))
-    return ended
-
-
-def _last(result: TaskResult, row: JobRow) -> Attempt:
-    return Attempt(
-        index=result.index,
-        attempt=result.attempt,
-        worker_id=result.worker_id,
-        outcome=result.outcome.kind,
-        reason=result.outcome.message,
-        ended_at=row.finished_at,
-    )
 
 
 def _text(content: bytes) -> str | Base64:

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from wasmgrid.core.digits import whole_number
 from wasmgrid.core.errors import InvalidField
 from wasmgrid.core.lifecycle import FINISHED, JobState
 from wasmgrid.protocol.events import LiveJob
 from wasmgrid.server.service import Service
+from wasmgrid.store.queries import LARGEST_ID
 from wasmgrid.store.rows import JobQuery, JobRow, JobSort, Position
 from wasmgrid.store.schema import micros
 
@@ -94,10 +96,16 @@ def parse_cursor(cursor: str | None) -> Position | None:
     """`next_cursor` as it was given. Raises `InvalidField`."""
     if not cursor:
         return None
-    number, _, at = cursor.partition("-")
-    if all(part.isascii() and part.isdigit() and len(part) < 19 for part in (number, at or "0")):
-        return int(number), int(at or 0)
-    raise InvalidField("cursor is not one of this list's", hint="give next_cursor of the page before", field="cursor")
+    text, _, at = cursor.partition("-")
+    number, finished_at = whole_number(text, LARGEST_ID), whole_number(at or "0", LARGEST_ID)
+    if number is None or finished_at is None:
+        raise not_of_this_list()
+    return number, finished_at
+
+
+def not_of_this_list() -> InvalidField:
+    """A page's cursor that is none."""
+    return InvalidField("cursor is not one of this list's", hint="give next_cursor of the page before", field="cursor")
 
 
 def format_cursor(after: Position | None) -> str | None:

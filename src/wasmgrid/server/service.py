@@ -17,6 +17,7 @@ from litestar.params import PathParameter, SkipValidation
 
 from wasmgrid.control import Control
 from wasmgrid.control.watchers import End
+from wasmgrid.core.digits import whole_number
 from wasmgrid.core.errors import JobNotFound, NotFound, Unavailable, Unreachable, WasmgridError
 from wasmgrid.core.job import JobSpec, JobView, Stats, TaskResult
 from wasmgrid.core.lifecycle import FINISHED
@@ -34,10 +35,10 @@ from wasmgrid.server.sending import Streams
 from wasmgrid.server.tail import Tails
 from wasmgrid.server.views import is_array, job_view, module_of
 from wasmgrid.store import Store
+from wasmgrid.store.queries import LARGEST_ID
 from wasmgrid.store.rows import DEFAULT_TENANT, JobRow, NewJob, Submitted
 
 MAX_WAIT_S = 60.0  # one long poll; whoever wants to wait longer asks again
-MAX_ID = (1 << 63) - 1
 SHOWN_ARRAY = 60
 SAMPLE = 256  # tasks of an array whose statistics stand for all
 UNHEARD = "it waits for the leading server to take it up"
@@ -152,8 +153,8 @@ class Service:
             if latest is None:
                 raise JobNotFound("there is no job yet", hint="submit one: wasmgrid run hello.rs")
             return latest
-        if ref.isascii() and ref.isdigit() and 0 < int(ref[:20]) <= MAX_ID:
-            return int(ref)
+        if number := whole_number(ref, LARGEST_ID):
+            return number
         raise JobNotFound(f"no job {ref[:100]!r}", hint="a job's id is a number, or last · list: wasmgrid jobs")
 
     async def finished(self, ref: str, wait_s: float) -> JobRow:

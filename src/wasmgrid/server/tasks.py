@@ -10,6 +10,7 @@ from litestar.connection import Request
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Response
 
+from wasmgrid.core.digits import whole_number
 from wasmgrid.core.errors import InvalidField
 from wasmgrid.core.job import JobView, ResultView
 from wasmgrid.core.lifecycle import FINISHED
@@ -17,6 +18,7 @@ from wasmgrid.core.outcome import OutcomeKind
 from wasmgrid.core.ranges import LAST_INDEX
 from wasmgrid.server import taskmap, timeline
 from wasmgrid.server.again import again
+from wasmgrid.server.joblist import not_of_this_list
 from wasmgrid.server.jobs import Wait
 from wasmgrid.server.lines_out import MEDIA_TYPE, Lines
 from wasmgrid.server.openapi import also, problems
@@ -134,9 +136,10 @@ async def rerun(
 
 
 def _parse_index(cursor: str) -> int:
-    if cursor.isascii() and cursor.isdigit() and int(cursor[:20]) <= LAST_INDEX:
-        return int(cursor)
-    raise InvalidField("cursor is not one of this list's", hint="give next_cursor of the page before", field="cursor")
+    index = whole_number(cursor, LAST_INDEX)
+    if index is None:
+        raise not_of_this_list()
+    return index
 
 
 def _parse_outcome(text: str | None) -> OutcomeKind | None:

@@ -84,11 +84,7 @@ async def timeline(service: Service, row: JobRow, index: int | None) -> Timeline
         if live is None:
             row = await service.store.job(service.tenant, row.id)
     build = await service.store.build(row.build_id) if row.build_id is not None else None
-    ended = [
-        each
-        for each in await service.store.attempts(service.tenant, row.id)
-        if shown is None or each.index <= shown < each.index + each.count
-    ]
+    ended = await service.store.latest_attempts(service.tenant, row.id, index=shown, limit=MOST_ATTEMPTS)
     way = _Way(row, live, build, result, held, datetime.now(UTC))
     return Timeline(
         job_id=row.id,

@@ -15,7 +15,8 @@ from wasmgrid.core.job import JobView
 from wasmgrid.server.jobs import Wait
 from wasmgrid.server.openapi import also, problems
 from wasmgrid.server.sending import Pieces
-from wasmgrid.server.service import MAX_ID, Service, Svc, clamp_wait
+from wasmgrid.server.service import Service, Svc, clamp_wait
+from wasmgrid.store.queries import LARGEST_ID
 
 MOST = 10_000  # jobs that one request waits for
 ANSWERED = 100  # of one answer: whoever waits asks again for the others
@@ -56,7 +57,7 @@ def _ids(body: bytes) -> list[int]:
         raise InvalidRequest("the body is no JSON array of jobs' numbers") from error
     if len(ids) > MOST:
         raise TooLarge(f"one request waits for at most {MOST} jobs, this one for {len(ids)}", hint="send several")
-    if any(not 0 < job_id <= MAX_ID for job_id in ids):
+    if any(not 0 < job_id <= LARGEST_ID for job_id in ids):
         raise InvalidRequest("a job's number is over 0")
     return ids
 

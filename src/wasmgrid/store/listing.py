@@ -7,6 +7,7 @@ that has the text in it, and says how far it came.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from msgspec.structs import replace
 
+from wasmgrid.core.digits import whole_number
 from wasmgrid.core.lifecycle import JobState
 from wasmgrid.store.kept import head_of
 from wasmgrid.store.queries import LARGEST_ID, job_row
@@ -48,16 +50,16 @@ def listed(connection: sa.Connection, tenant: str, asked: JobQuery) -> JobsPage:
     return _Numbered(connection, tenant, asked).page()
 
 
-class _Listing:
+class _Listing(ABC):
     """A page as it fills: windows in order, until there are enough, or no more, or the time is over."""
 
     def __init__(self, connection: sa.Connection, tenant: str, asked: JobQuery) -> None:
         self.connection, self.tenant, self.asked = connection, tenant, asked
         self.until = time.monotonic() + SEARCH_S
 
+    @abstractmethod
     def windows(self) -> Iterator[tuple[sa.Select[Any], Position | None]]:
         """(the numbers that a window has, in order; where to go on after it)."""
-        raise NotImplementedError
 
     def page(self) -> JobsPage:
         """Fill it."""
@@ -76,9 +78,9 @@ class _Listing:
                 return JobsPage(jobs=self._rows(ids), after=after, cut=True)
         return JobsPage(jobs=self._rows(ids), after=None)
 
+    @abstractmethod
     def position(self, id_: int, finished_at: datetime | None) -> Position:
         """Where to go on after this job."""
-        raise NotImplementedError
 
     def _matching(self, select: sa.Select[Any]) -> Iterator[int]:
         asked = self.asked
@@ -111,9 +113,7 @@ class _Listing:
     def _number(self) -> int | None:
         """The job's number, where that is what is looked for."""
         text = self.asked.search or ""
-        if self.asked.worker is None and text.isascii() and text.isdigit() and int(text[:20]) <= LARGEST_ID:
-            return int(text)
-        return None
+        return whole_number(text, LARGEST_ID) if self.asked.worker is None else None
 
     def _named(self) -> list[int]:
         """The job of that number, where all else that is asked holds of it too."""

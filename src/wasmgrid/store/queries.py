@@ -25,14 +25,17 @@ _decode_spec = msgspec.msgpack.Decoder(StoredSpec).decode
 
 _job = sa.select(jobs).where(jobs.c.tenant == sa.bindparam("tenant"), jobs.c.id == sa.bindparam("job_id"))
 _latest = sa.select(sa.func.max(jobs.c.id)).where(jobs.c.tenant == sa.bindparam("tenant"))
-_attempts = (
-    sa.select(attempts, attempts.c["count"].label("tasks"))  # `count` is what any row can do
-    .where(
-        attempts.c.kind == "run",
-        attempts.c.subject_id == sa.bindparam("job_id"),
-        attempts.c.tenant == sa.bindparam("tenant"),
-    )
-    .order_by(attempts.c.task_index, attempts.c.attempt)
+_attempts = sa.select(attempts, attempts.c["count"].label("tasks")).where(  # `count` is what any row can do
+    attempts.c.kind == "run",
+    attempts.c.subject_id == sa.bindparam("job_id"),
+    attempts.c.tenant == sa.bindparam("tenant"),
+)
+_by_task = (attempts.c.task_index, attempts.c.attempt)
+_after = sa.tuple_(*_by_task) > sa.tuple_(sa.bindparam("index"), sa.bindparam("attempt"))
+_attempts_page = _attempts.where(_after).order_by(*_by_task).limit(sa.bindparam("limit", type_=sa.Integer))
+_latest_attempts = _attempts.order_by(attempts.c.attempt.desc()).limit(sa.bindparam("limit", type_=sa.Integer))
+_latest_of_task = _latest_attempts.where(
+    attempts.c.task_index <= sa.bindparam("index"), attempts.c.task_index + attempts.c["count"] > sa.bindparam("index")
 )
 
 _by_state = (
@@ -170,23 +173,40 @@ def unfinished(
     ]
 
 
-def ended_attempts(connection: sa.Connection, tenant: str, job_id: int) -> list[EndedAttempt]:
-    """The attempts at a job's tasks that gave no result, in order."""
-    return [
-        EndedAttempt(
-            kind=row.kind,
-            id=row.subject_id,
-            index=row.task_index,
-            attempt=row.attempt,
-            worker_id=row.worker_id,
-            reason=row.reason,
-            ended_at=row.ended_at,
-            counts_as_crash=row.counts_as_crash,
-            counts_as_retry=row.counts_as_retry,
-            count=row.tasks,
-        )
-        for row in connection.execute(_attempts, {"tenant": tenant, "job_id": job_id})
-    ]
+def ended_attempts(
+    connection: sa.Connection, tenant: str, job_id: int, after: tuple[int, int], limit: int
+) -> list[EndedAttempt]:
+    """Some of the attempts at a job's tasks that gave no result, by (index, attempt): those after `after`."""
+    index, attempt = after
+    asked = {"tenant": tenant, "job_id": job_id, "index": index, "attempt": attempt, "limit": limit}
+    return [_attempt(row) for row in connection.execute(_attempts_page, asked)]
+
+
+def latest_attempts(
+    connection: sa.Connection, tenant: str, job_id: int, index: int | None, limit: int
+) -> list[EndedAttempt]:
+    """The newest of a job's attempts that gave no result, or of those at its task `index`; oldest of them first."""
+    asked = {"tenant": tenant, "job_id": job_id, "limit": limit}
+    if index is None:
+        rows = connection.execute(_latest_attempts, asked).all()
+    else:
+        rows = connection.execute(_latest_of_task, {**asked, "index": index}).all()
+    return [_attempt(row) for row in reversed(rows)]
+
+
+def _attempt(row: sa.Row[Any]) -> EndedAttempt:
+    return EndedAttempt(
+        kind=row.kind,
+        id=row.subject_id,
+        index=row.task_index,
+        attempt=row.attempt,
+        worker_id=row.worker_id,
+        reason=row.reason,
+        ended_at=row.ended_at,
+        counts_as_crash=row.counts_as_crash,
+        counts_as_retry=row.counts_as_retry,
+        count=row.tasks,
+    )
 
 
 def _ids(

@@ -152,9 +152,19 @@ class Reads:
         """How many tasks succeeded, failed and were cancelled; a key is there where its count is above 0."""
         return await self._readers.run(lambda connection: tasks.counts(connection, job_id))
 
-    async def attempts(self, tenant: str, job_id: int) -> list[EndedAttempt]:
-        """The attempts at a job's tasks that ended without a result, in order."""
-        return await self._readers.run(lambda connection: queries.ended_attempts(connection, tenant, job_id))
+    async def attempts(
+        self, tenant: str, job_id: int, *, after: tuple[int, int] = (-1, 0), limit: int
+    ) -> list[EndedAttempt]:
+        """Up to `limit` attempts at a job's tasks that ended without a result, by (index, attempt)."""
+        return await self._readers.run(
+            lambda connection: queries.ended_attempts(connection, tenant, job_id, after, limit)
+        )
+
+    async def latest_attempts(self, tenant: str, job_id: int, *, index: int | None, limit: int) -> list[EndedAttempt]:
+        """The newest of these (of the task `index`, where one is named), the oldest of them first."""
+        return await self._readers.run(
+            lambda connection: queries.latest_attempts(connection, tenant, job_id, index, limit)
+        )
 
     async def build(self, build_id: int) -> BuildRow | None:
         """One build."""

@@ -17,9 +17,10 @@ from wasmgrid.core.overview import BuildsView, Overview
 from wasmgrid.core.worker import Toolchain, WorkerView
 from wasmgrid.scheduling.explain import Why
 from wasmgrid.server import jobs
+from wasmgrid.server.attempts import Attempt, attempts_of
 from wasmgrid.server.dashboard.pages import shell
 from wasmgrid.server.grid import Workers
-from wasmgrid.server.job_files import Attempt, attempts_of, why_of
+from wasmgrid.server.job_files import why_of
 from wasmgrid.server.service import Svc
 from wasmgrid.server.timeline import Timeline, timeline
 
@@ -64,7 +65,7 @@ async def job_page(ref: FromPath[str], service: Svc) -> Response[Any]:
     )
     waits = view.state in {"queued", "building"} and row.state not in FINISHED
     why = await why_of(service, row) if waits else None
-    return Response(JobPage(job=view, timeline=way, attempts=attempts, why=why))
+    return Response(JobPage(job=view, timeline=way, attempts=attempts.attempts, why=why))
 
 
 @get("/overview.json")

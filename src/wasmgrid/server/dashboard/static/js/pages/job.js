@@ -225,7 +225,7 @@ export function Attempts({ job }) {
   useEffect(() => { reload(); }, [job.state]);
   const attempts = data?.attempts ?? [];
   if (attempts.length < 2 && !attempts.some((each) => each.outcome === null)) return null;
-  return html`<section class="card" aria-label="Attempts"><header><h2>Attempts</h2><span class="muted small">${attempts.length}</span></header>
+  return html`<section class="card" aria-label="Attempts"><header><h2>Attempts</h2><span class="muted small">${attempts.length}${data?.next_cursor ? "+" : ""}</span></header>
     <ol class="body attempts">${attempts.slice(-50).map((each) => html`<li>
       <span class="mono">${plain(each.worker_id)}</span><span class=${each.outcome === "exited" ? "" : "bad"}>${(each.outcome ?? "ended without a result").replaceAll("_", " ")}</span>
       <span class="muted anywhere">${plain(each.reason ?? "")}</span><span class="faint"><${Age} time=${each.ended_at} /></span></li>`)}</ol></section>`;
