@@ -51,6 +51,7 @@ class AsyncSender:
         verify = tls if tls is not None else False
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
         self._http = httpx.AsyncClient(headers=headers, trust_env=False, verify=verify, limits=limits)
+        self._turns = asyncio.Semaphore(CONNECTIONS)  # httpx's own queue is looked through at every call
         # any number of streams, which may last: none of them takes a connection from the calls
         self._streams = httpx.AsyncClient(headers=headers, trust_env=False, verify=verify, limits=httpx.Limits())
 
@@ -134,9 +135,10 @@ class AsyncSender:
         return await self.send(step)
 
     async def _send(self, call: Call[T]) -> T:
-        response = await self._open(call, timeout_s=self._timeout_s, absent=call.absent is not None)
-        async with self._reading(response):
-            body = await self._read(response)
+        async with self._turns:
+            response = await self._open(call, timeout_s=self._timeout_s, absent=call.absent is not None)
+            async with self._reading(response):
+                body = await self._read(response)
         if response.status_code == 404 and call.absent is not None:
             return call.absent
         return call.decode(body)
