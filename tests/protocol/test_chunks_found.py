@@ -115,6 +115,19 @@ def test_a_result_of_before_counts_no_more_once_this_leader_tried_the_task_itsel
     assert acked(late) == [OLD + 3]
 
 
+def test_what_a_leader_that_was_over_gave_of_a_new_job_counts_no_more_once_this_one_tried_it() -> None:
+    """It may not know for a while, and give tasks of new jobs, too, to workers that do not know either (seed 24079)."""
+    led = taken_over(done=[(1, 99)], old=False)
+    join(led, worker=info("w1"))
+    given = holder(led, 1, 0)
+    results(led, replace(one(given.attempt, 0, exited(1)), worker_id="w1"), worker="w1")  # it rests
+    commands = join(led, worker=info("w2"), held=[held(OLD + 3, [(0, 1)], running=0)])
+    assert [(each.attempt, each.reason) for each in sent(commands, wire.Cancel)] == [(OLD + 3, "superseded")]
+    late = results(led, replace(one(OLD + 3, 0), worker_id="w2"), worker="w2")
+    assert not written(late, events.Record)
+    assert acked(late) == [OLD + 3]
+
+
 def test_a_job_that_is_built_again_keeps_what_other_workers_still_run_of_it() -> None:
     led = taken_over(spec=StoredSpec(array="0-99", source=SOURCE))
     gone = Outcome(kind=OutcomeKind.REJECTED, message="gone")

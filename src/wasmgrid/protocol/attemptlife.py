@@ -193,14 +193,16 @@ def _acks(state: State, job: Job, chunk: Chunk, index: int) -> list[Ack]:
 
 
 def _note_end(state: State, job: Job, attempt: int, first: int, count: int) -> None:
-    """What is reported of it, or of one before it, counts no more; of a new job nothing is there that is not known.
+    """What is reported of it, or of one before it, counts no more. A new job may have attempts from before as well:
+    of a leader that did not know yet that its term was over.
 
     An attempt of an earlier term ended, and a worker that was not heard yet may hold a later one: withheld.
     """
-    is_old = term_of(attempt) < state.term
-    if is_old or job.old:
-        job.over.append((first, count, attempt))
-    if is_old and not state.takeover.settled:
+    if term_of(attempt) >= state.term:
+        job.came_back.add(first, count)
+        return
+    job.over.append((first, count, attempt))
+    if not state.takeover.settled:
         job.withheld.add(first, count)
 
 

@@ -108,11 +108,8 @@ def _open(job: Job, held: Held) -> set[int]:
         for low, size in free.runs():
             begin, end = max(first, low), min(first + count, low + size)
             found.update(range(begin, end))
-    if not job.over and not job.history:
-        return found
     later = Ranges((first, count) for first, count, attempt in job.over if attempt >= held.attempt)
-    later_too = {index for index, history in job.history.items() if history.latest >= held.attempt}
-    return {index for index in found - later_too if index not in later}
+    return {index for index in found if index not in later and index not in job.came_back}
 
 
 def _more(state: State, chunk: Chunk, held: Held) -> None:
@@ -138,7 +135,7 @@ def _died_unknown(state: State, job: Job, worker_id: str, held: Held, now: float
         attemptlife.be_careful(state, job, len(_open(job, held)))
         return
     holders = [chunk for chunk in state.chunks.of("run", job.id) if index in chunk.left]
-    if not job.has(index) or job.latest(index) >= held.attempt or any(one.attempt > held.attempt for one in holders):
+    if not job.has(index) or job.is_past(index, held.attempt) or any(one.attempt > held.attempt for one in holders):
         return
     for other in holders:
         state.send(other.worker_id, Cancel(term=state.term, attempt=other.attempt, reason="superseded"))

@@ -162,7 +162,7 @@ def _stray(state: State, worker_id: str, result: TaskResult, taken: _Taken) -> C
             taken.stale.append(_ack(state, result))
         return None
     if job.has(result.index) and term_of(result.attempt) < state.term:
-        if not job.had_module and result.attempt > job.latest(result.index):
+        if not job.had_module and not job.is_past(result.index, result.attempt):
             return None  # its task cannot be anybody's just now
         held = Held(attempt=result.attempt, kind="run", id=job.id, index=result.index, phase="finished")
         claims.take_up(state, job, worker_id, held, state.now)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class History:
-    """`crashes` and `tries` count against their limits. `latest` is the highest attempt that ended without a result:
-    what a worker reports from before counts only above it. `memory_mb` is what it needs now (0: as was asked).
+    """`crashes` and `tries` count against their limits. `latest` is of a build: the highest attempt that ended without
+    a result, for what is reported from before counts only above it. `memory_mb` is what it needs now (0: as was asked).
 
     `failed_at` are the workers where an attempt of it failed, `queued_at` is since when it waits again.
     """

@@ -28,7 +28,8 @@ class Job:
 
     Kept back from the scheduler are the `withheld` (a worker may hold them from before the take-over), the `resting`
     (they wait for the moment of their retry) and the `gated` (as many run as may at once). `over` are (first, count,
-    attempt): attempts that ended without a result for these tasks.
+    attempt): attempts of earlier terms that ended without a result for these tasks; `came_back` are the tasks of which
+    one of this term did.
     `shown_state` is the state before its end, for as long as that end is not committed. `stopping` is how its tasks are
     to end, once it was cancelled or its time is over. `pace_s` is what one task takes (0: not known), `chunk` how many
     travel together; for the next `careful` ones that is one.
@@ -63,6 +64,7 @@ class Job:
     enqueued: int = 0  # with a bound on concurrency: tasks that the scheduler may place
     history: dict[int, History] = field(default_factory=dict)
     over: list[tuple[int, int, int]] = field(default_factory=list)
+    came_back: Ranges = field(default_factory=Ranges)
     pace_s: float = 0.0
     chunk: int = 1
     careful: int = 0
@@ -124,11 +126,11 @@ class Job:
             found = self.history[index] = History()
         return found
 
-    def latest(self, index: int) -> int:
-        """The highest attempt that ended without a result for this task."""
-        found = self.history.get(index)
-        before = (attempt for first, count, attempt in self.over if first <= index < first + count)
-        return max(before, default=0) if found is None else max(found.latest, *before, 0)
+    def is_past(self, index: int, attempt: int) -> bool:
+        """Whether an attempt of an earlier term counts no more here: it, or a later one, ended without a result."""
+        return index in self.came_back or any(
+            first <= index < first + count and over >= attempt for first, count, over in self.over
+        )
 
     def start(self, at: float | None) -> None:
         """A worker was heard to run a task of it, since `at` (seconds since 1970, that worker's clock)."""
