@@ -24,7 +24,8 @@ Lines = list[MutableMapping[str, Any]]
 def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     """What is logged; `structlog.testing.capture_logs` sees nothing once a server was configured in this process."""
     capture = structlog.testing.LogCapture()
-    monkeypatch.setattr(journal, "log", structlog.wrap_logger(None, processors=[capture]))
+    everything = structlog.make_filtering_bound_logger(0)
+    monkeypatch.setattr(journal, "log", structlog.wrap_logger(None, processors=[capture], wrapper_class=everything))
     return capture.entries
 
 
