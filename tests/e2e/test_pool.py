@@ -118,6 +118,7 @@ def test_a_worker_with_a_time_of_its_own(pool: Grid, other: Member) -> None:
     assert 0 < found["timed"].remaining_s <= 10
     with pool.client() as client:  # a command would take a part of these seconds to start
         long = client.submit(pool.directory / "hello.wat", require={"room": "loft"}, time_limit="1h")
+        pool.wait_state(long.id, "queued")  # while its module is looked at, no worker is compared
         assert "timed" in {each.worker_id for each in client.why(long.id).workers}  # it will be gone by then
         assert worker.wait(GONE_S) == 0
         workers_when(pool, lambda there: "timed" not in there)

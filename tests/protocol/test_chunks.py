@@ -176,6 +176,8 @@ def test_too_many_failures_end_the_rest_and_the_job_has_failed() -> None:
     commands = results(led, one(chunk.attempt, 1, exited(1)))
     assert not sent(commands, wire.Cancel)
     commands += results(led, one(chunk.attempt, 2, exited(2)))
+    assert not sent(commands, wire.Cancel)
+    commands = commit(led, commands)
     assert [cancel.attempt for cancel in sent(commands, wire.Cancel)] == [chunk.attempt]
     rest = wire.Returned(worker_id="w1", incarnation="1", attempt=chunk.attempt, rest=[(3, work_of(chunk).count - 2)])
     commands += led.handle(events.Said(rest), 2.0)

@@ -21,6 +21,7 @@ from tests.protocol.test_leader import (
 
 from wasmgrid.core import wire
 from wasmgrid.core.job import StoredSpec
+from wasmgrid.core.lifecycle import JobState
 from wasmgrid.core.outcome import Outcome, OutcomeKind, exited
 from wasmgrid.core.ranges import Run
 from wasmgrid.protocol import agent_events, events
@@ -126,6 +127,23 @@ def test_what_a_leader_that_was_over_gave_of_a_new_job_counts_no_more_once_this_
     late = results(led, replace(one(OLD + 3, 0), worker_id="w2"), worker="w2")
     assert not written(late, events.Record)
     assert acked(late) == [OLD + 3]
+
+
+def test_a_job_gives_up_only_once_any_later_leader_would_find_that_it_has_to() -> None:
+    """The record of the failure may be refused, and this leader die before it comes again (seed 26433)."""
+    led = leader()
+    join(led, worker=info(capacity=FEW))
+    [given] = sent(array(led, 100, max_fails=0), wire.Assign)
+    failed = results(led, one(given.attempt, 0, exited(1)))
+    assert [len(record.results) for record in written(failed, events.Record)] == [1]  # none is cancelled yet,
+    assert not sent(failed, wire.Assign)  # and none starts any more
+    [write] = [each for each in failed if isinstance(each, events.Write)]
+    led.handle(events.WriteFailed(write.token), 1.0)
+    again = led.handle(events.Tick(), 1.5)
+    assert again == [write]
+    [record] = written(commit(led, again), events.Record)
+    assert [(each.first, each.count, each.outcome.kind) for each in record.ranges] == [(1, 99, OutcomeKind.CANCELLED)]
+    assert [end.state for end in record.finished] == [JobState.FAILED]
 
 
 def test_a_job_that_is_built_again_keeps_what_other_workers_still_run_of_it() -> None:

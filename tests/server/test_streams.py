@@ -221,15 +221,15 @@ def test_events_tell_of_every_state_and_end(tmp_path: Path) -> None:
         ):
             await grid.submit()
             await worker.started.wait()
-            watching = asyncio.create_task(collect(client, "/v1/jobs/1/events"))
-            await until(lambda: grid.app.state.service.streams.open == 1)
-            worker.finish.set()
-            events = await watching
-            assert events[0][0] == "job"
-            assert events[0][1]["finished"] is False
-            assert events[-2][1]["state"] == "succeeded"
-            assert events[-2][1]["result"]["exit_code"] == 0
-            assert events[-1][0] == "end"
+            async with client.stream("GET", "/v1/jobs/1/events") as answer:
+                events = events_of(answer)
+                kind, first, _ = await anext(events)
+                assert (kind, first["finished"]) == ("job", False)
+                worker.finish.set()
+                rest = [event async for event in events]
+            assert rest[-2][1]["state"] == "succeeded"
+            assert rest[-2][1]["result"]["exit_code"] == 0
+            assert rest[-1][0] == "end"
 
     asyncio.run(story())
 

@@ -210,9 +210,8 @@ class Store:
         if task.index not in row.indexes:
             raise Violation(f"{task} has a result, and its job has no such task")
         row.done.add(task.index)
-        cancelled = result.outcome.kind is OutcomeKind.CANCELLED
-        row.cancellations += cancelled
-        row.failures += not (result.outcome.succeeded or cancelled)
+        row.cancellations += result.outcome.kind is OutcomeKind.CANCELLED
+        row.failures += result.outcome.failed
 
     def _note_end(self, ended: events.EndedAttempt) -> None:
         tasks = [TaskId(ended.task.kind, ended.task.id, ended.task.index + more) for more in range(ended.count)]

@@ -51,6 +51,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether the program ended by itself with exit code 0."""
         return self.kind is OutcomeKind.EXITED and self.exit_code == 0
 
+    @property
+    def failed(self) -> bool:
+        """Whether it ended neither well nor by being cancelled."""
+        return self.kind is not OutcomeKind.CANCELLED and not self.succeeded
+
 
 def exited(code: int) -> Outcome:
     """The program ended by itself with `code` (0-255)."""

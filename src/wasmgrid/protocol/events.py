@@ -143,6 +143,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         given = [result.job_id for result in self.results] + [each.job_id for each in self.ranges]
         return list(dict.fromkeys(given))
 
+    def failures(self, job_id: int) -> int:
+        """How many of that job's tasks it tells failed; what was cancelled did not."""
+        ends = [(1, result.outcome) for result in self.results if result.job_id == job_id]
+        ends += [(each.count, each.outcome) for each in self.ranges if each.job_id == job_id]
+        return sum(count for count, outcome in ends if outcome.failed)
+
 
 class FinishBuild(msgspec.Struct, frozen=True, kw_only=True):
     """A build's result, for its row."""

@@ -105,7 +105,9 @@ def end_tasks(
         if len(job.done) == job.task_count:
             finished.append((job, job.end_by_tasks(message)))
     _write(state, list(jobs), results, ranges, finished=finished, settled=settled, ended=ended, acks=acks)
-    state.giving_up.update(job.id for job in jobs if job.gave_up and job.stopping is None and not job.finished)
+    for job in jobs:
+        if job.gave_up and job.stopping is None:
+            waiting.close(state, job)
 
 
 def _settle(state: State, results: list[TaskResult], ranges: list[TaskRange]) -> dict[Job, str]:

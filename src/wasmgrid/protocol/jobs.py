@@ -26,8 +26,9 @@ PACE_WEIGHT = 0.3  # of the newest measurement
 class Job:
     """An unfinished job. `done` are the indexes whose results are committed or on their way into the store.
 
-    Kept back from the scheduler are the `withheld` (a worker may hold them from before the take-over), the `resting`
-    (they wait for the moment of their retry) and the `gated` (as many run as may at once). `over` are (first, count,
+    `failures` counts those of them that failed, `kept_failures` those that the store has. Kept back from the scheduler
+    are the `withheld` (a worker may hold them from before the take-over), the `resting` (they wait for the moment of
+    their retry) and the `gated` (as many run as may at once, or nothing more is to start). `over` are (first, count,
     attempt): attempts of earlier terms that ended without a result for these tasks; `came_back` are the tasks of which
     one of this term did.
     `shown_state` is the state before its end, for as long as that end is not committed. `stopping` is how its tasks are
@@ -55,6 +56,7 @@ class Job:
     rebuilt_after: int = 0  # attempts up to this one had a module that was lost; 0: none was
     stopping: Outcome | None = None
     failures: int = 0
+    kept_failures: int = 0
     cancellations: int = 0
     writing: int = 0  # records with results of it that are on their way into the store
     ending: FinishedJob | None = None  # its end, which waits for these
@@ -86,6 +88,7 @@ class Job:
             indexes=Ranges(event.spec.indexes),
             done=Ranges(event.done),
             failures=event.failures,
+            kept_failures=event.failures,
             cancellations=event.cancellations,
             over=list(event.latest),
         )
@@ -109,6 +112,11 @@ class Job:
     def gave_up(self) -> bool:
         """Whether more tasks failed than may."""
         return self.spec.max_fails is not None and self.failures > self.spec.max_fails
+
+    @property
+    def must_give_up(self) -> bool:
+        """Whether the rest of it is to end for that: once any later leader would find the same in the store."""
+        return self.gave_up and self.kept_failures > (self.spec.max_fails or 0) and self.stopping is None
 
     @property
     def had_module(self) -> bool:
@@ -153,7 +161,7 @@ class Job:
             self.withheld.discard(*run)
         if outcome.kind is OutcomeKind.CANCELLED:
             self.cancellations += count
-        elif not outcome.succeeded:
+        elif outcome.failed:
             self.failures += count
 
     def end_by_tasks(self, message: str = "") -> FinishedJob:

@@ -29,7 +29,7 @@ def arrive(state: State, event: JobArrived, now: float) -> None:
             joblife.queue_tasks(state, job, now)
         else:
             buildlife.resolve(state, job)
-        if job.gave_up:
+        if job.must_give_up:
             state.giving_up.add(job.id)
     if event.cancel_requested:
         stop(state, job, CANCELLED)

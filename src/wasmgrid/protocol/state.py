@@ -116,7 +116,7 @@ class State:
         self.unclaimed: dict[TaskId, tuple[str, Held]] = {}  # builds held from before, whose rows are being opened
         self.pending: dict[int, Pending] = {}
         self.unanswered: set[tuple[int, int]] = set()  # (attempt, index) that are answered once a write is committed
-        self.giving_up: set[int] = set()  # jobs of which more tasks failed than may
+        self.giving_up: set[int] = set()  # jobs of which the store has more failed tasks than may
         self.commands: list[Command] = []
         self._tokens = 0
 
@@ -201,6 +201,10 @@ class State:
             if job is None:
                 continue
             job.writing -= 1
+            if job.spec.max_fails is not None:
+                job.kept_failures += record.failures(job_id)
+                if job.must_give_up:
+                    self.giving_up.add(job_id)
             if job.ending is not None and not job.writing:
                 ending, job.ending = job.ending, None
                 self.write(Record(finished=[ending]), finished=[job_id])

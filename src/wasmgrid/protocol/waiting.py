@@ -40,7 +40,7 @@ def release(state: State, job: Job, runs: Iterable[Run]) -> None:
     """These wait for a worker from now on; where the job has no module yet, from when it has."""
     if job.state is JobState.BUILDING:
         return
-    if job.spec.concurrency is not None:
+    if job.spec.concurrency is not None or job.gave_up:
         for run in runs:
             job.gated.add(*run)
         admit(state, job)
@@ -51,7 +51,7 @@ def release(state: State, job: Job, runs: Iterable[Run]) -> None:
 
 def admit(state: State, job: Job) -> None:
     """With a bound on how many run at once: let the scheduler have as many as may start now."""
-    if job.spec.concurrency is None:
+    if job.spec.concurrency is None or job.gave_up:
         return
     free = job.spec.concurrency - state.chunks.holding("run", job.id)
     most = free * job.chunk - job.enqueued
@@ -79,9 +79,17 @@ def withdraw(state: State, job: Job, runs: Iterable[Run]) -> None:
     """These wait no more."""
     for first, count in runs:
         state.schedule(Withdrawn(TaskId("run", job.id, first), count))
+        gated = job.gated.discard(first, count)
         if job.spec.concurrency is not None:
-            job.enqueued = max(0, job.enqueued - count + job.gated.discard(first, count))
+            job.enqueued = max(0, job.enqueued - count + gated)
         job.withheld.discard(first, count)
+
+
+def close(state: State, job: Job) -> None:
+    """Nothing more of it starts: too many of its tasks failed, and the rest ends as soon as the store has that."""
+    runs = of(state, job).runs()
+    withdraw(state, job, runs)
+    release(state, job, runs)
 
 
 def resize(state: State, job: Job) -> None:
