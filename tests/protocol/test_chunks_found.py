@@ -151,8 +151,9 @@ def test_a_job_that_is_built_again_keeps_what_other_workers_still_run_of_it() ->
     gone = Outcome(kind=OutcomeKind.REJECTED, message="gone")
     join(led, worker=info("w1"), held=[held(OLD + 9, [(4, 1)], phase="finished")])
     asked = results(led, replace(one(OLD + 9, 4, gone), module_missing=True))
-    assert [each for each in asked if isinstance(each, events.OpenBuild)]
+    assert "built again" in written(asked, events.Record)[0].ended[0].reason
     commands = join(led, worker=info("w2"), held=[held(OLD + 3, [(5, 2)], running=5)])
+    assert [each for each in commands if isinstance(each, events.OpenBuild)]
     assert not sent(commands, wire.Cancel)
     assert holder(led, 1, 5).worker_id == "w2"
     record = written(results(led, replace(one(OLD + 3, 5), worker_id="w2"), worker="w2"), events.Record)[-1]

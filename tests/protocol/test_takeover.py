@@ -237,8 +237,8 @@ def test_of_two_workers_with_a_build_from_before_the_higher_attempt_counts() -> 
     led = taken_over(replace(old_job(module_sha256=None), spec=StoredSpec(source=SOURCE)))
     building = wire.Held(attempt=OLD + 5, kind="build", id=9, phase="running")
     older = wire.Held(attempt=OLD + 3, kind="build", id=9, phase="finished")
-    opening = join(led, worker=info("w1"), held=[building])
-    join(led, worker=info("w2"), held=[older])
+    join(led, worker=info("w1"), held=[building])
+    opening = join(led, worker=info("w2"), held=[older])
     assert led.state.scheduler.pool.free("w1") != info("w1").capacity
     open_build(led, opening)
     build = holder(led, 9, kind="build")
@@ -286,11 +286,23 @@ def test_what_ended_while_its_job_is_being_cancelled_is_kept_until_that_is_commi
     assert not sent(results(led, result(OLD + 5, worker="w2"), worker="w2", now=0.6), wire.ResultsAck)
 
 
-def test_a_build_that_was_withheld_while_its_toolchain_went_is_resolved_anew() -> None:
+def test_a_toolchain_is_chosen_once_all_have_answered_so_that_what_one_builds_from_before_goes_on() -> None:
+    """Of those that answer first most may have another one: another build, and an end to that (seed 11072)."""
     led = taken_over(replace(old_job(module_sha256=None), spec=StoredSpec(source=SOURCE)))
-    open_build(led, join(led))  # w2 has not answered: it may hold the build
     other = replace(info().toolchains[0], identity="rust-2")
-    changed = join(led, 1.0, worker=info(toolchains=[other]))
-    assert not [one for one in changed if isinstance(one, events.OpenBuild)]
-    settled = join(led, 2.0, worker=info("w2", toolchains=[other]))
-    assert [one.toolchain for one in settled if isinstance(one, events.OpenBuild)] == ["rust-2"]
+    early = join(led, worker=info("w2", toolchains=[other]))
+    early += led.handle(events.JobArrived(job_id=2, tenant="default", spec=StoredSpec(source=SOURCE)), 0.5)
+    assert not [one for one in early if isinstance(one, events.OpenBuild)]
+    building = wire.Held(attempt=OLD + 5, kind="build", id=9, phase="running")
+    settled = join(led, 1.0, worker=info("w1"), held=[building])
+    assert [one.toolchain for one in settled if isinstance(one, events.OpenBuild)] == [info().toolchains[0].identity]
+    assert not sent(settled + open_build(led, settled), wire.Cancel)
+    assert holder(led, 9, kind="build").attempt == OLD + 5
+
+
+def test_a_build_from_before_that_nobody_waits_for_is_stopped_with_those_words() -> None:
+    led = taken_over()
+    building = wire.Held(attempt=OLD + 5, kind="build", id=9, phase="running")
+    assert not sent(join(led, worker=info("w1"), held=[building]), wire.Cancel)
+    settled = sent(join(led, worker=info("w2")), wire.Cancel)
+    assert [(each.attempt, each.reason) for each in settled] == [(OLD + 5, "nobody waits for it")]

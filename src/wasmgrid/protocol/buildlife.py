@@ -13,8 +13,11 @@ from wasmgrid.protocol.events import AssignModule, BuildOpened, EndedAttempt, Fi
 from wasmgrid.protocol.fencing import term_of
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.state import Ack, State
+from wasmgrid.protocol.takeover import ASKING
 from wasmgrid.scheduling.events import Adopted, Ended, Enqueued, Withdrawn
 from wasmgrid.scheduling.shape import build_shape
+
+NOBODY_WAITS = "nobody waits for it"
 
 
 def resolve(state: State, job: Job) -> None:
@@ -22,6 +25,12 @@ def resolve(state: State, job: Job) -> None:
     source = job.spec.source
     if source is None:
         _refuse(state, [job.id], Outcome(kind=OutcomeKind.REJECTED, message="the job has neither source nor module"))
+        return
+    if not state.takeover.settled and (job.old or source.sha256 in state.builds.asked_after):
+        # Somebody may build it; and among fewer workers another toolchain might be chosen than was before.
+        state.builds.asked_after.add(source.sha256)
+        state.builds.unresolved[job.id] = None
+        job.reason = ASKING
         return
     infos = state.scheduler.pool.infos()
     toolchain = choose_toolchain(source.language, infos)
@@ -104,7 +113,7 @@ def drop_unclaimed(state: State) -> None:
         return
     for task_id, (worker_id, held) in state.unclaimed.items():
         state.schedule(Ended(task_id))
-        state.send(worker_id, Cancel(term=state.term, attempt=held.attempt, reason="superseded"))
+        state.send(worker_id, Cancel(term=state.term, attempt=held.attempt, reason=NOBODY_WAITS))
     state.unclaimed.clear()
 
 
@@ -165,6 +174,7 @@ def requeue(state: State, chunk: Chunk, reason: str, *, crashed: bool = False, a
 
 def release_withheld(state: State) -> None:
     """Nobody can hold an unreported attempt from before any more."""
+    state.builds.asked_after.clear()
     for build in state.builds.under_way():
         if build.withheld:
             build.withheld = False
@@ -220,7 +230,7 @@ def abandon(state: State, job: Job) -> None:
     state.schedule(Withdrawn(build.asked.task))
     for chunk in state.chunks.of("build", build.asked.task.id):
         if chunk.left:
-            state.send(chunk.worker_id, Cancel(term=state.term, attempt=chunk.attempt, reason="nobody waits for it"))
+            state.send(chunk.worker_id, Cancel(term=state.term, attempt=chunk.attempt, reason=NOBODY_WAITS))
 
 
 def show_progress(state: State, chunk: Chunk) -> None:
@@ -246,12 +256,10 @@ def _queue(state: State, build: Build) -> None:
         min(job.id for job in jobs),
         tenant=jobs[0].tenant,
     )
-    build.withheld = any(job.old for job in jobs) and not state.takeover.settled
     worker_id, held = state.unclaimed.pop(task, ("", None))
     if held is not None:
         state.schedule(Ended(task))
-        if attempts.adopt_build(state, build.id, build.asked.shape, worker_id, held):
-            build.withheld = False
+        attempts.adopt_build(state, build.id, build.asked.shape, worker_id, held)
     enqueue(state, build)
 
 

@@ -32,13 +32,18 @@ class Build:
 
 
 class Builds:
-    """Builds under way by key and id, modules known by key, and jobs whose language nobody can build yet."""
+    """Builds under way by key and id, modules known by key, and jobs whose language nobody can build yet.
+
+    `asked_after` are the digests of sources that a worker may be building from before the take-over: until all have
+    answered, their jobs are among the `unresolved`.
+    """
 
     def __init__(self) -> None:
         self._by_key: dict[str, Build] = {}
         self._by_id: dict[int, Build] = {}
         self._known: dict[str, tuple[str, int]] = {}
         self.unresolved: dict[int, None] = {}
+        self.asked_after: set[str] = set()
 
     def known(self, key: str) -> tuple[str, int] | None:
         """(module digest, build id) of a build that succeeded before, where this leader knows of it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+ASKING = "the server just took over and asks the workers what they hold"
+
 
 class Takeover:
     """Settled once every worker that was there before has answered with its inventory, or the lease window is over.

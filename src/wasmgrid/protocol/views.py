@@ -9,6 +9,7 @@ from wasmgrid.protocol.events import LiveJob, LiveTask
 from wasmgrid.protocol.jobs import Job
 from wasmgrid.protocol.leases import Lease
 from wasmgrid.protocol.state import State
+from wasmgrid.protocol.takeover import ASKING
 from wasmgrid.scheduling.explain import Why, explain
 from wasmgrid.scheduling.shape import run_shape
 
@@ -79,7 +80,7 @@ def why(state: State, job_id: int, *, most: int | None = None) -> Why | None:
         return Why(reason=job.reason)
     answer = explain(job.shape, state.scheduler, state.now, most=most)
     if job.old and not state.takeover.settled:
-        return Why(reason="the server just took over and asks the workers what they hold", workers=answer.workers)
+        return Why(reason=ASKING, workers=answer.workers)
     return answer
 
 

@@ -50,7 +50,6 @@ def settle_takeover(state: State, now: float) -> None:
     """Once nobody can hold an unreported attempt any more, what was withheld is dispatched."""
     if not state.takeover.settle(now):
         return
-    buildlife.drop_unclaimed(state)
     buildlife.release_withheld(state)
     for job in list(state.jobs.values()):
         if not job.withheld:
@@ -64,6 +63,7 @@ def settle_takeover(state: State, now: float) -> None:
                 free.discard(index)
             waiting.release(state, job, free.runs())
     buildlife.resolve_waiting(state)  # a build that was withheld may need what nobody has any more
+    buildlife.drop_unclaimed(state)
 
 
 def heartbeat(state: State, message: Heartbeat, now: float) -> None:
