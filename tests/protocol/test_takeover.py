@@ -220,6 +220,23 @@ def test_hostile_17_an_array_whose_module_is_lost_is_built_again_once_and_loses_
     assert holder(led).attempt > first.attempt  # the former attempt is known to be over
 
 
+def test_what_ended_of_a_job_that_ends_without_its_module_is_forgotten_only_once_that_end_is_written() -> None:
+    """Its module was lost, and others still ran tasks of it when it was cancelled (seed 22554)."""
+    led = leader()
+    join(led)
+    spec = StoredSpec(source=SOURCE, cpus=1.0, array="0-2")
+    job = events.JobArrived(job_id=1, tenant="default", spec=spec, module_sha256="d" * 64)
+    first, second = sent(led.handle(job, 0.0), wire.Assign)  # two cpus
+    gone = Outcome(kind=OutcomeKind.REJECTED, message="gone")
+    commit(led, results(led, replace(result(first.attempt, outcome=gone), module_missing=True)))
+    ending = led.handle(events.CancelAsked(1), 1.0)
+    assert [one.state for record in written(ending, events.Record) for one in record.finished] == [JobState.CANCELLED]
+    ended = replace(result(second.attempt), index=1)
+    assert results(led, ended) == []
+    commit(led, ending)
+    assert acked(results(led, ended)) == [second.attempt]
+
+
 def test_a_source_that_comes_again_while_its_failure_is_written_hears_of_it() -> None:
     led = leader()
     join(led)

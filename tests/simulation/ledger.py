@@ -230,9 +230,8 @@ class Ledger:
             return
         spec = self.world.store.rows.jobs[task.id].spec
         if kind is OutcomeKind.LOST:
-            crashes = self._crashes[task] or max(
-                (count for build, count in self._crashes.items() if build.kind == "build"), default=0
-            )
+            builds = [count for build, count in self._crashes.items() if build.kind == "build"]
+            crashes = max(self._crashes[task], *builds, 0)  # its module may have been lost, and then the build of it
             if crashes < self.world.settings.crash_limit:
                 raise Violation(f"{short(task)} is called lost after {crashes} crashes")
         if result.worker_id and kind in RETRIABLE and not result.outcome.succeeded:

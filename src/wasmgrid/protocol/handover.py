@@ -174,9 +174,9 @@ def _stray(state: State, worker_id: str, result: TaskResult, taken: _Taken) -> C
 
 
 def _stale(state: State, result: TaskResult, taken: _Taken) -> None:
-    """It counts no more. Where another end of its task is being written, that must be there before it is forgotten."""
+    """It counts no more. Where another end of its task, or of its job, is being written, that must be there before."""
     job = state.jobs.get(result.job_id)
-    if job is None or not job.writing or result.index not in job.done:
+    if job is None or not (job.writing if result.index in job.done else job.finished):
         state.counters.stale_results += 1
         taken.stale.append(_ack(state, result))
 
