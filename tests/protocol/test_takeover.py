@@ -317,6 +317,17 @@ def test_a_toolchain_is_chosen_once_all_have_answered_so_that_what_one_builds_fr
     assert holder(led, 9, kind="build").attempt == OLD + 5
 
 
+def test_a_build_from_before_is_answered_though_its_job_was_cancelled_before_its_row_was_open() -> None:
+    """Else its worker kept it for ever (seed 41833)."""
+    led = taken_over(replace(old_job(module_sha256=None), spec=StoredSpec(source=SOURCE)), known=["w1"])
+    commands = join(led, held=[wire.Held(attempt=OLD + 5, kind="build", id=9, phase="finished")])
+    built = BuildResult(build_id=9, attempt=OLD + 5, worker_id="w1", outcome=exited(0), module_sha256="c" * 64)
+    assert not acked(results(led, builds=[built]))  # it may be what the job waits for
+    led.handle(events.CancelAsked(1), 1.0)
+    open_build(led, commands)
+    assert acked(results(led, builds=[built])) == [OLD + 5]
+
+
 def test_a_build_from_before_that_nobody_waits_for_is_stopped_with_those_words() -> None:
     led = taken_over()
     building = wire.Held(attempt=OLD + 5, kind="build", id=9, phase="running")

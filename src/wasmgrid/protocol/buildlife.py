@@ -225,6 +225,7 @@ def abandon(state: State, job: Job) -> None:
     if build is None:
         return
     state.builds.close(build)
+    drop_unclaimed(state)  # it may have been the last whose row was still being opened
     if build.asked is None:
         return
     state.schedule(Withdrawn(build.asked.task))
