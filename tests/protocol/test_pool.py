@@ -70,6 +70,17 @@ def test_a_hold_outlives_the_worker_and_the_leader() -> None:
     assert not sent(arrive(after), wire.Assign)
 
 
+def test_a_write_of_a_worker_that_failed_does_not_come_after_a_newer_one() -> None:
+    """Else the row says for ever what was true before: here, that nobody cordoned it (seed 49597)."""
+    led = leader()
+    join(led)
+    [before] = [each for each in ask(led, "uncordon") if isinstance(each, events.Write)]
+    [after] = [each for each in ask(led, "cordon") if isinstance(each, events.Write)]
+    led.handle(events.WriteFailed(before.token), 1.1)
+    led.handle(events.WriteFailed(after.token), 1.1)
+    assert led.handle(events.Tick(), 1.5) == [after]
+
+
 def test_a_drain_is_told_until_the_worker_says_that_it_drains() -> None:
     led = leader()
     join(led)

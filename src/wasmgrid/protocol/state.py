@@ -119,6 +119,7 @@ class State:
         self.giving_up: set[int] = set()  # jobs of which the store has more failed tasks than may
         self.commands: list[Command] = []
         self._tokens = 0
+        self._last_saves: dict[str, int] = {}  # by worker id, the token of the newest write of its row
 
     def hello(self) -> Hello:
         """What a worker must hear before it belongs to this leader."""
@@ -221,11 +222,16 @@ class State:
         self.pending[token].failed = True
 
     def retry_writes(self) -> None:
-        """Ask again for what failed, in order."""
-        for pending in self.pending.values():
-            if pending.failed:
-                pending.failed = False
-                self.commands.append(pending.write)
+        """Ask again for what failed, in order; but for a worker's row that was written anew since: it would come last."""
+        for token, pending in list(self.pending.items()):
+            if not pending.failed:
+                continue
+            body = pending.write.body
+            if isinstance(body, SaveWorker) and self._last_saves[body.info.id] != token:
+                del self.pending[token]
+                continue
+            pending.failed = False
+            self.commands.append(pending.write)
 
     def schedule(self, event: SchedulingEvent) -> None:
         """Tell the scheduler."""
@@ -241,3 +247,4 @@ class State:
         if state not in HOLDING:
             self.saved_workers.discard(lease.info.id)
         self.write(SaveWorker(info=lease.info, state=state, hold=lease.hold, note=lease.note))
+        self._last_saves[lease.info.id] = self._tokens
