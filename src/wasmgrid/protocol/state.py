@@ -222,7 +222,7 @@ class State:
         self.pending[token].failed = True
 
     def retry_writes(self) -> None:
-        """Ask again for what failed, in order; but for a worker's row that was written anew since: it would come last."""
+        """Ask again for what failed, in order. A worker's row that was written anew since is left as it is now."""
         for token, pending in list(self.pending.items()):
             if not pending.failed:
                 continue
