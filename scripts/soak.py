@@ -56,10 +56,10 @@ def soak(seeds: range, jobs: int, *, keep_going: bool) -> int:
                 if not keep_going:
                     pool.terminate()
                     return 1
+    total.tell(promises_held=not failed)
     if failed:
-        print(f"{len(failed)} of {len(seeds):,} seeds failed: {', '.join(map(str, sorted(failed)))}")
+        print(f"\n{len(failed)} of {len(seeds):,} seeds failed: {', '.join(map(str, sorted(failed)))}")
         return 1
-    total.tell()
     never = sorted(KINDS - set(total.faults))
     if never and len(seeds) >= FEWEST_FOR_ALL_KINDS:
         print(f"these faults never struck: {', '.join(never)}")
@@ -97,12 +97,13 @@ class Total:
             rate = self.seeds / (now - self._began)
             print(f"{self.seeds:,} of {of:,} seeds, {rate:.1f}/s, {sum(self.faults.values()):,} faults", flush=True)
 
-    def tell(self) -> None:
+    def tell(self, *, promises_held: bool) -> None:
         """Everything, for people."""
         took_s = time.monotonic() - self._began
+        held = "; nothing lost, nothing doubled" if promises_held else ""
         print(
-            f"{self.seeds:,} seeds in {took_s:,.0f} s: {self.tasks:,} tasks ended once, {self.starts:,} starts, "
-            f"{self.virtual_s / 3600:,.1f} h of virtual time, {self.steps:,} steps; nothing lost, nothing doubled"
+            f"{self.seeds:,} seeds in {took_s:,.0f} s: {self.tasks:,} tasks, {self.starts:,} starts, "
+            f"{self.virtual_s / 3600:,.1f} h of virtual time, {self.steps:,} steps{held}"
         )
         for words, counts in (("faults", self.faults), ("starts beyond a task's first", self.excused)):
             print(f"\n{words}: {sum(counts.values()):,}")
