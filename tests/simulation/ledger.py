@@ -19,6 +19,7 @@ from wasmgrid.core.ranges import Run
 from wasmgrid.core.wire import Assign, Cancel, Heartbeat, Held, Progress, RunWork
 from wasmgrid.protocol import events
 from wasmgrid.protocol.attemptlife import RETRIABLE
+from wasmgrid.protocol.buildlife import NOBODY_WAITS
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 TERM_BITS = 32
-NOBODY_WAITS = "nobody waits for it"
 FATAL = frozenset({"killed", "leaves"})
 
 
