@@ -2,7 +2,8 @@
 
 - What was acknowledged has ended, as its program must, under one id for its key.
 - What a client saw first is what every server says for ever, and the attempt that it came from was started.
-- No attempt starts twice, and no task runs again unless a fault of its worker, or its own failure, explains that.
+- No attempt starts twice, and no task runs again unless a fault of its worker, or its own failure, explains that. A
+  build whose last job was cancelled is stopped, and begins again for the next.
 - No two attempts of a task run at once, unless the worker of the older one could not be told.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from tests.chaos.records import Fault, FaultKind, Json, Start, Submission, TaskEnd, end_of
@@ -30,7 +31,7 @@ class Evidence:
 
     `reasons`: (kind, attempt, index) -> why that attempt ended without ending its task, as the store keeps it. `path`:
     the parts between workers and leader. `grace_s`: how long after a fault was undone it may still have consequences
-    (a lease, a take-over, a busy machine).
+    (a lease, a take-over, a busy machine). `builds`: job -> the build that its module comes from.
     """
 
     submissions: Sequence[Submission]
@@ -41,6 +42,7 @@ class Evidence:
     results: Mapping[int, Sequence[TaskEnd]]
     path: frozenset[str]
     grace_s: float
+    builds: Mapping[int, int] = field(default_factory=dict)
 
 
 def violations(evidence: Evidence) -> list[str]:
@@ -133,7 +135,9 @@ def _of_starts(evidence: Evidence) -> Iterator[str]:
             reason = evidence.reasons.get((kind, before.attempt, index), OWN_FAILURE if own else "")
             if before.attempt == after.attempt:
                 yield f"{what}: attempt {before.attempt} started twice, on {before.worker} and on {after.worker}"
-            elif not reason.startswith(OWN_FAILURE) and not _explained(evidence, before, after):
+            elif not reason.startswith(OWN_FAILURE) and not (
+                _explained(evidence, before, after) or _forsaken(evidence, before)
+            ):
                 yield f"{what}: {_told(before)} ({reason or 'unknown why'}), then {_told(after)}: no fault explains it"
             elif (before.ended_at is None or before.ended_at > after.at) and not _deaf(evidence, before, after.at):
                 yield f"{what}: {_told(before)} still ran when {_told(after)} began"
@@ -153,6 +157,26 @@ def _explained(evidence: Evidence, before: Start, after: Start) -> bool:
         if met and (fault.target == before.worker or (fault.target in evidence.path and fault.kind in _SILENT)):
             return True
     return False
+
+
+def _forsaken(evidence: Evidence, start: Start) -> bool:
+    """Whether it is the start of a build, and every job that waited for it was cancelled meanwhile.
+
+    Its jobs are told by their source: one that is cancelled before its build has ended keeps no number of it. An answer
+    to a cancel may be late by as much as a take-over.
+    """
+    if start.kind != "build" or start.ended_at is None:
+        return False
+    named = [one for one in evidence.submissions if any(evidence.builds.get(each) == start.id for each in one.ids)]
+    sources = [one.program.spec["source"] for one in named]
+    early = [
+        one
+        for one in evidence.submissions
+        if one.acknowledged_at <= start.ended_at and one.program.spec["source"] in sources
+    ]
+    stayed = any(one.cancel_acknowledged_at is None for one in early)
+    left = any(start.at <= (one.cancel_acknowledged_at or 0.0) <= start.ended_at + evidence.grace_s for one in early)
+    return left and not stayed
 
 
 def _deaf(evidence: Evidence, start: Start, at: float) -> bool:

@@ -31,6 +31,7 @@ def gather(grid: ChaosGrid, submissions: list[Submission], faults: list[Fault]) 
         results={job_id: list(_results(grid, job_id)) for job_id in arrays},
         path=frozenset(grid.nats),
         grace_s=GRACE_S,
+        builds=builds(grid),
     )
 
 
@@ -70,6 +71,12 @@ def reasons(grid: ChaosGrid) -> dict[tuple[str, int, int], str]:
         for kind, attempt, first, count, reason in rows
         for index in range(first, first + count)
     }
+
+
+def builds(grid: ChaosGrid) -> dict[int, int]:
+    """Job -> the build that its module comes from."""
+    with grid.database() as database:
+        return dict(database.execute("SELECT id, build_id FROM jobs WHERE build_id IS NOT NULL").fetchall())
 
 
 def _ends(grid: ChaosGrid, server: str, ids: list[int]) -> dict[int, Json]:

@@ -11,6 +11,7 @@ from tests.chaos.records import Fault, FaultKind, Json, Program, Start, Submissi
 
 GOOD = Program("good", {}, lambda job: bool(job["state"] == "succeeded"))
 THREE = Program("array", {}, lambda job: bool(job["state"] == "succeeded"), tasks=3)
+CANCELLED = Program("cancelled", {"source": "long"}, lambda _: True)
 FAILING = Program("failing", {}, lambda _: True, own_failures=1)
 
 
@@ -68,6 +69,19 @@ def array(
     return replace(evidence, results={1: ends})
 
 
+def built_twice(*jobs: tuple[float, float | None], ended_at: float | None = 11.0) -> Evidence:
+    """A build that began at 10 and at 12, of jobs: (acknowledged, its cancel acknowledged)."""
+    starts = [replace(one, kind="build", id=5) for one in (start(ended_at=ended_at), TWICE[1])]
+    submissions = [
+        Submission(f"key {number}", CANCELLED, {number}, said_at, cancelled_at, end(number, "cancelled", "lost"))
+        for number, (said_at, cancelled_at) in enumerate(jobs, 1)
+    ]
+    ends = {number: end(number, "cancelled", "lost") for number in range(1, len(jobs) + 1)}
+    return replace(
+        run(*starts), submissions=submissions, ends={"server1": ends}, builds=dict.fromkeys(list(ends)[-1:], 5)
+    )
+
+
 @pytest.mark.parametrize(
     "evidence",
     [
@@ -87,6 +101,8 @@ def array(
             faults=(fault(FaultKind.KILL),),
         ),
         replace(run(*TWICE), reasons=RETRIED),
+        built_twice((9.0, 10.9)),
+        built_twice((9.0, 10.9), (10.0, 10.5), (11.9, None)),
         run(start(ended_at=15.0), TWICE[1], faults=(fault(FaultKind.CUT, ended_at=14.0),)),
         run(
             *(start(number, at=number * 10.0, ended_at=None) for number in (1, 2, 3)),
@@ -118,6 +134,11 @@ def test_what_is_right_or_explained_is_no_violation(evidence: Evidence) -> None:
         (array(*chunk(1, 0, 1), results=[(0, 1), (1, 1), (2, 1)]), "no start of attempt 1 at task 2"),
         (array(*chunk(1, 0, 1, 2), *chunk(2, 2, at=12.0), results=[(0, 1), (1, 1), (2, 1)]), "no fault explains it"),
         (run(start(ended_at=None), TWICE[1], program=FAILING), "no fault explains it"),
+        (built_twice(), "no fault explains it"),
+        (built_twice((9.0, 9.9)), "no fault explains it"),
+        (built_twice((9.0, 10.9), (9.0, None)), "no fault explains it"),
+        (built_twice((11.5, 11.9)), "no fault explains it"),
+        (built_twice((9.0, 10.9), ended_at=None), "no fault explains it"),
         (run(*TWICE, faults=(fault(FaultKind.KILL, "w2"),)), "no fault explains it"),
         (run(*TWICE, faults=(fault(FaultKind.KILL, "nats1"),)), "no fault explains it"),
         (run(*TWICE, faults=(fault(FaultKind.PAUSE, "server1"),)), "no fault explains it"),
