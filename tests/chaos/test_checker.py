@@ -44,6 +44,7 @@ def run(*starts: Start, faults: tuple[Fault, ...] = (), last: Json | None = None
         results={},
         path=frozenset({"nats1"}),
         grace_s=5.0,
+        builds={},
     )
 
 
